@@ -1,1 +1,79 @@
+//! A two-Region AWS in memory, under paused time: the second implementation of every port.
+//!
+//! It is for the loop: what happens when each call fails once, when a function dies after a write, when a nudge comes
+//! twice. What AWS really answers is the stage's to show; one conformance suite holds the two together.
 
+pub mod calls;
+pub mod compute;
+pub mod database;
+pub mod journal;
+pub mod notices;
+pub mod secrets;
+pub mod traffic;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use relight::clock::Clock;
+use relight::nudge::{Nudge, NudgeError, Work};
+use relight::plan::Plan;
+use relight::say::{Answer, Voice};
+use serde_json::{Value, json};
+
+pub use calls::{Calls, Fault};
+
+/// When every world begins: the first Monday of 2026, 00:05 UTC.
+pub const START: &str = "2026-01-05T00:05:00Z";
+
+/// Everything there is, in both Regions. Clones share it.
+#[derive(Clone)]
+pub struct World {
+    pub clock: Clock,
+    pub calls: Calls,
+    pub journal: journal::MemoryJournal,
+    pub notices: notices::MemoryNotices,
+    pub compute: compute::ComputeWorld,
+    pub database: database::DatabaseWorld,
+    pub secrets: secrets::SecretsWorld,
+    pub traffic: traffic::TrafficWorld,
+}
+
+impl World {
+    /// A world in peace, with the plan in its journal.
+    pub fn with_plan(text: &str) -> World {
+        let clock = Clock::starting_at(START.parse().expect("a time"));
+        let calls = Calls::default();
+        let plan = Plan::stored(text).expect("a plan");
+        World {
+            clock,
+            journal: journal::MemoryJournal::new(calls.clone(), text),
+            notices: notices::MemoryNotices::new(calls.clone()),
+            compute: compute::ComputeWorld::of(&plan, calls.clone(), clock),
+            database: database::DatabaseWorld::of(&plan, calls.clone(), clock),
+            secrets: secrets::SecretsWorld::of(&plan, calls.clone(), clock),
+            traffic: traffic::TrafficWorld::of(&plan, calls.clone(), clock),
+            calls,
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// One invocation of a function, with the time that Lambda gives it.
+    pub async fn nudge<W: Work>(&self, work: &mut W, event: Value) -> Result<Answer, NudgeError> {
+        self.nudge_within(work, event, Duration::from_secs(840)).await
+    }
+
+    /// One invocation that may not keep polling.
+    pub async fn tick<W: Work>(&self, work: &mut W) -> Result<Answer, NudgeError> {
+        self.nudge_within(work, json!({ "relight": "tick" }), Duration::ZERO).await
+    }
+
+    pub async fn nudge_within<W: Work>(&self, work: &mut W, event: Value, budget: Duration) -> Result<Answer, NudgeError> {
+        let voice = Voice { function: W::NAME, request_id: self.calls.next_request(), ..Voice::default() };
+        let none = || BTreeMap::new();
+        Nudge { journal: &self.journal, notices: &self.notices, clock: self.clock, voice, budget, calls: &none }.run(work, &event).await
+    }
+}

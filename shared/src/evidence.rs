@@ -1,0 +1,136 @@
+//! Who saw the primary how, and since when; and what all of them together say.
+//!
+//! Missing or stale evidence is [`Word::Unknown`], and unknown never confirms anything. Alarms arrive twice, late and out
+//! of order, so a word is replaced only by one that was spoken later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{ObserverKind, Plan};
+
+/// An alarm notifies once, on its change of state. Its word counts this long from StateChangeTime.
+pub const ALARM_AGES: SignedDuration = SignedDuration::from_mins(30);
+/// A probe speaks each minute; after three silent ones it has nothing to say.
+pub const PROBE_AGES: SignedDuration = SignedDuration::from_mins(3);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    Up,
+    Down,
+    Unknown,
+}
+
+/// The last word of one observer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sighting {
+    pub word: Word,
+    /// When it began to say so.
+    pub since: Timestamp,
+    /// When it last said so.
+    pub seen: Timestamp,
+    /// Why, for the report: "no answer within 3 s", "Threshold Crossed: ...".
+    pub reason: String,
+}
+
+/// The observers' memory. It belongs to the plan and outlives runs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    #[serde(default)]
+    pub observers: BTreeMap<String, Sighting>,
+}
+
+impl Evidence {
+    /// Takes a word in. Says whether anything but the time of the last look changed. An older word changes nothing.
+    pub fn hear(&mut self, observer: &str, word: Word, at: Timestamp, reason: impl Into<String>) -> Heard {
+        match self.observers.get_mut(observer) {
+            Some(held) if at < held.seen => Heard::Older,
+            Some(held) if held.word == word => {
+                held.seen = at;
+                held.reason = reason.into();
+                Heard::Again
+            }
+            _ => {
+                self.observers.insert(observer.to_owned(), Sighting { word, since: at, seen: at, reason: reason.into() });
+                Heard::Changed
+            }
+        }
+    }
+
+    /// What each independent source says at `now`.
+    pub fn judge(&self, plan: &Plan, now: Timestamp) -> Verdict {
+        let mut sources: BTreeMap<&str, (Word, Timestamp)> = BTreeMap::new();
+        for observer in &plan.observers {
+            let (word, since) = self.word(plan, &observer.name, now);
+            let entry = sources.entry(observer.source()).or_insert((word, since));
+            // Two witnesses through one source: the one that spoke last knows better; any word beats none.
+            if entry.0 == Word::Unknown || (word != Word::Unknown && since > entry.1) {
+                *entry = (word, since);
+            }
+        }
+        let of =
+            |wanted: Word| sources.iter().filter(|(_, (word, _))| *word == wanted).map(|(name, (_, since))| ((*name).to_owned(), *since)).collect();
+        Verdict { down: of(Word::Down), up: of(Word::Up), unknown: of(Word::Unknown).into_keys().collect() }
+    }
+
+    /// The word of one observer at `now`, aged.
+    pub fn word(&self, plan: &Plan, observer: &str, now: Timestamp) -> (Word, Timestamp) {
+        let Some(sighting) = self.observers.get(observer) else { return (Word::Unknown, now) };
+        let (from, ages) = match plan.observer(observer).map(|observer| &observer.kind) {
+            Some(ObserverKind::Alarm { .. }) => (sighting.since, ALARM_AGES),
+            Some(_) => (sighting.seen, PROBE_AGES),
+            None => return (Word::Unknown, now),
+        };
+        // A word from the future is a clock that jumped: as good as none.
+        let age = now.duration_since(from);
+        if age > ages || age < -PROBE_AGES { (Word::Unknown, now) } else { (sighting.word, sighting.since) }
+    }
+}
+
+/// What became of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    Changed,
+    Again,
+    Older,
+}
+
+/// What the independent sources say, each with the time since when.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Verdict {
+    pub down: BTreeMap<String, Timestamp>,
+    pub up: BTreeMap<String, Timestamp>,
+    pub unknown: BTreeSet<String>,
+}
+
+impl Verdict {
+    /// Enough independent observers say Down at this moment.
+    pub fn quorum_down(&self, plan: &Plan) -> bool {
+        self.down.len() >= plan.policy.quorum
+    }
+
+    /// The moment from which the quorum had said Down for the dwell; `None` while it has not.
+    pub fn confirmed_at(&self, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+        held_since(&self.down, plan, now)
+    }
+
+    /// Enough independent observers have said Up for the dwell.
+    pub fn back(&self, plan: &Plan, now: Timestamp) -> bool {
+        held_since(&self.up, plan, now).is_some()
+    }
+
+    /// The first Down among those that hold now.
+    pub fn first_down(&self) -> Option<Timestamp> {
+        self.down.values().min().copied()
+    }
+}
+
+fn held_since(words: &BTreeMap<String, Timestamp>, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+    let mut since: Vec<Timestamp> = words.values().copied().collect();
+    since.sort();
+    let complete = *since.get(plan.policy.quorum.max(1) - 1)?;
+    let confirmed = complete.saturating_add(plan.policy.dwell).unwrap_or(Timestamp::MAX);
+    (confirmed <= now).then_some(confirmed)
+}

@@ -1,0 +1,207 @@
+//! What a trigger changes before anything is done: evidence, and the operator's words.
+//!
+//! Pure. An order that cannot be followed is answered with a sentence that says why and what can be done instead; it
+//! never half-changes anything.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::event::{AlarmNotice, Command, Order, Trigger};
+use crate::evidence::{Evidence, Heard};
+use crate::plan::{ActMode, Plan};
+use crate::ports::{Entry, EntryKind};
+use crate::run::{Mode, Phase, Run, RunId, Said, Step, Words};
+use crate::state::{Head, HoldSwitch, Place, Snapshot};
+
+/// A hold expires by itself after this long unless the operator says otherwise.
+pub const HOLD: SignedDuration = SignedDuration::from_hours(4);
+
+/// What folding a trigger in changes.
+#[derive(Debug, Default)]
+pub struct Folded {
+    pub head: Option<Head>,
+    pub evidence: Option<Evidence>,
+    pub entries: Vec<(RunId, Entry)>,
+    /// What the answer of the invocation says about it.
+    pub said: Vec<String>,
+}
+
+/// Folds one trigger in. `by` is the function that heard it.
+pub fn fold(plan: &Plan, snapshot: &Snapshot, trigger: &Trigger, by: &str, now: Timestamp) -> Folded {
+    match trigger {
+        Trigger::Tick | Trigger::Progress { .. } | Trigger::Rotation(_) => Folded::default(),
+        Trigger::Drill => open_drill(plan, &snapshot.head, "the schedule", by, now),
+        Trigger::Alarm(alarm) => hear_alarm(plan, snapshot, alarm, by, now),
+        Trigger::Operator(order) => follow(plan, &snapshot.head, order, by, now),
+    }
+}
+
+fn hear_alarm(plan: &Plan, snapshot: &Snapshot, alarm: &AlarmNotice, by: &str, now: Timestamp) -> Folded {
+    if alarm.account != plan.account {
+        return say(format!("ignored an alarm of account {}: the plan is for {}", alarm.account, plan.account));
+    }
+    let observer = plan.observers.iter().find(|observer| matches!(&observer.kind, crate::plan::ObserverKind::Alarm { arn, .. } if *arn == alarm.arn));
+    let Some(observer) = observer else {
+        return say(format!("ignored {}: no observer of the plan names it", alarm.arn));
+    };
+    let mut evidence = snapshot.evidence.clone();
+    match evidence.hear(&observer.name, alarm.word, alarm.changed_at, alarm.reason.as_str()) {
+        Heard::Older => say(format!("ignored an older word of {}", observer.name)),
+        // The same change delivered twice: nothing to write.
+        Heard::Again => say(format!("{} still says {:?}", observer.name, alarm.word)),
+        Heard::Changed => {
+            let said = format!("{} says {:?} since {}: {}", observer.name, alarm.word, alarm.changed_at, alarm.reason);
+            let entries = snapshot.head.open_run().map(|run| (run.id.clone(), entry(EntryKind::Evidence, &said, by, now)));
+            Folded { evidence: Some(evidence), entries: entries.into_iter().collect(), said: vec![said], ..Folded::default() }
+        }
+    }
+}
+
+fn follow(plan: &Plan, head: &Head, order: &Order, by: &str, now: Timestamp) -> Folded {
+    if let (Some(meant), Some(run)) = (&order.run, head.run.as_ref())
+        && *meant != run.id.0
+    {
+        return say(format!("refused `{}`: it is meant for run {meant}, but the newest is {}", order.command, run.id));
+    }
+    let who = Said { by: order.by.clone(), at: now };
+    match order.command {
+        Command::Status => Folded::default(),
+        Command::Drill => open_drill(plan, head, &order.by, by, now),
+        Command::Failover => failover(plan, head, who, by, now),
+        Command::StandDown => with_run(head, order, by, now, |run| stand_down(run, who)),
+        Command::Approve => with_run(head, order, by, now, |run| set(run, who, |words| &mut words.approve)),
+        Command::AcceptLoss => with_run(head, order, by, now, |run| set(run, who, |words| &mut words.accept_loss)),
+        Command::SwitchAnyway => with_run(head, order, by, now, |run| match (run.mode, run.phase) {
+            (Mode::Failover, Phase::Activating) => set(run, who, |words| &mut words.switch_anyway),
+            _ => Err("there is no traffic to open before the point of no return; `failover` gets there".to_owned()),
+        }),
+        Command::Replan => with_run(head, order, by, now, |run| {
+            if run.plan_version == head.plan_version {
+                return Err(format!("the run already follows the newest plan, version {}", head.plan_version));
+            }
+            run.plan_version = head.plan_version;
+            Ok(())
+        }),
+        Command::Hold { lasting } => {
+            let until = now.saturating_add(lasting.unwrap_or(HOLD)).unwrap_or(Timestamp::MAX);
+            let said = format!("{} holds every step that cannot be undone, until {until}", order.by);
+            change(Head { hold: Some(HoldSwitch { until, by: order.by.clone() }), ..head.clone() }, said, by, now)
+        }
+        Command::Release if head.hold.is_none() => say("nothing is held".to_owned()),
+        Command::Release => change(Head { hold: None, ..head.clone() }, format!("{} released the hold", order.by), by, now),
+    }
+}
+
+fn failover(plan: &Plan, head: &Head, who: Said, by: &str, now: Timestamp) -> Folded {
+    if plan.policy.mode == ActMode::Observe {
+        return say("refused `failover`: the plan only observes; put a plan with policy.mode = \"act\"".to_owned());
+    }
+    if head.serving == Place::Standby && head.open_run().is_none() {
+        return say("refused `failover`: the standby serves already".to_owned());
+    }
+    let mut next = head.clone();
+    match next.run.as_mut().filter(|run| run.is_open()) {
+        Some(run) if run.mode == Mode::Failover && run.words.failover.is_some() && run.phase != Phase::StoodDown => {
+            return say(format!("{} already fails over by the operator's word", run.id));
+        }
+        Some(run) => {
+            let step = match (run.mode, run.phase) {
+                (Mode::Drill, _) => Some(Step::RealFailure),
+                (Mode::Failover, Phase::StoodDown) => Some(Step::Suspect),
+                (Mode::Failover, _) => None,
+            };
+            if let Some(step) = step
+                && let Err(illegal) = run.step(step, now)
+            {
+                return say(format!("refused `failover`: {illegal}"));
+            }
+            run.first_down.get_or_insert(now);
+            run.words.stand_down = None;
+            run.words.failover = Some(who.clone());
+        }
+        None => {
+            let mut run = open(Mode::Failover, Phase::Suspected, head.plan_version, format!("{} said `failover`", who.by), now);
+            run.first_down = Some(now);
+            run.words = Words { failover: Some(who.clone()), ..Words::default() };
+            next.run = Some(run);
+        }
+    }
+    change(next, format!("{} said `failover`: it counts as a quorum", who.by), by, now)
+}
+
+fn open_drill(plan: &Plan, head: &Head, who: &str, by: &str, now: Timestamp) -> Folded {
+    if plan.policy.mode == ActMode::Observe {
+        return say("refused the drill: the plan only observes; put a plan with policy.mode = \"act\"".to_owned());
+    }
+    if let Some(run) = head.open_run() {
+        return say(format!("refused the drill: {} is open in {:?}", run.id, run.phase));
+    }
+    if head.serving == Place::Standby {
+        return say("refused the drill: the standby serves".to_owned());
+    }
+    if head.held(now) {
+        return say("refused the drill: a hold is in force; `release` ends it".to_owned());
+    }
+    let run = open(Mode::Drill, Phase::Activating, head.plan_version, format!("{who} started the drill"), now);
+    change(Head { run: Some(run), ..head.clone() }, format!("{who} started the drill"), by, now)
+}
+
+fn stand_down(run: &mut Run, who: Said) -> Result<(), String> {
+    // Whether nothing is promoted yet is judged with the replicas in sight, in `advance`: the word only waits there.
+    match (run.mode, run.phase) {
+        (Mode::Failover, Phase::StoodDown) | (Mode::Drill, Phase::Restoring) => Err(format!("{} is already being undone", run.id)),
+        _ => set(run, who, |words| &mut words.stand_down),
+    }
+}
+
+fn set(run: &mut Run, who: Said, word: impl Fn(&mut Words) -> &mut Option<Said>) -> Result<(), String> {
+    let word = word(&mut run.words);
+    match word {
+        Some(said) => Err(format!("{} said so already at {}", said.by, said.at)),
+        None => {
+            *word = Some(who);
+            Ok(())
+        }
+    }
+}
+
+fn with_run(head: &Head, order: &Order, by: &str, now: Timestamp, f: impl FnOnce(&mut Run) -> Result<(), String>) -> Folded {
+    let Some(mut run) = head.open_run().cloned() else {
+        return say(format!("refused `{}`: no run is open", order.command));
+    };
+    match f(&mut run) {
+        Ok(()) => change(Head { run: Some(run), ..head.clone() }, format!("{} said `{}`", order.by, order.command), by, now),
+        Err(why) => say(format!("refused `{}`: {why}", order.command)),
+    }
+}
+
+/// A new run.
+pub(crate) fn open(mode: Mode, phase: Phase, plan_version: u64, cause: String, now: Timestamp) -> Run {
+    Run {
+        id: RunId::new(mode, now),
+        mode,
+        phase,
+        plan_version,
+        opened_at: now,
+        phase_since: now,
+        cause,
+        first_down: None,
+        confirmed_at: None,
+        committed_at: None,
+        ended_at: None,
+        was_drill: false,
+        words: Words::default(),
+    }
+}
+
+fn change(head: Head, said: String, by: &str, now: Timestamp) -> Folded {
+    let entries = head.run.as_ref().filter(|run| run.is_open()).map(|run| (run.id.clone(), entry(EntryKind::Operator, &said, by, now)));
+    Folded { entries: entries.into_iter().collect(), head: Some(head), said: vec![said], ..Folded::default() }
+}
+
+fn say(said: String) -> Folded {
+    Folded { said: vec![said], ..Folded::default() }
+}
+
+pub(crate) fn entry(kind: EntryKind, said: &str, by: &str, now: Timestamp) -> Entry {
+    Entry { at: now, by: by.to_owned(), kind, about: String::new(), said: said.to_owned(), calls: Default::default() }
+}

@@ -1,0 +1,49 @@
+//! What Relight reads and changes, in the domain's words. Each port has two real implementations: the adapter over the
+//! AWS SDK in `relight::aws` and the in-memory world of the tests; one conformance suite holds them together.
+
+mod journal;
+mod notices;
+
+pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
+pub use notices::{Notice, Notices};
+
+use std::error::Error;
+
+/// A call to the world that did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {why}")]
+pub struct CallError {
+    /// `rds:PromoteReadReplica`, as IAM names it.
+    pub operation: &'static str,
+    #[source]
+    pub why: Why,
+}
+
+/// Why a call failed, as far as it matters to what happens next.
+#[derive(Debug, thiserror::Error)]
+pub enum Why {
+    #[error("throttled; the next nudge tries again")]
+    Throttled,
+    #[error("not allowed: {0}; the function's role lacks the permission, deploy the template again")]
+    Denied(String),
+    #[error("not found: {0}; correct the plan or create it")]
+    NotFound(String),
+    #[error("refused in its present state: {0}")]
+    State(String),
+    /// No answer, or one that does not tell: it may have been done.
+    #[error("no answer that tells whether it was done: {0}")]
+    Unanswered(String),
+    #[error("{0}")]
+    Other(String, #[source] Option<Box<dyn Error + Send + Sync>>),
+}
+
+impl CallError {
+    pub fn new(operation: &'static str, why: Why) -> CallError {
+        CallError { operation, why }
+    }
+
+    /// Whether the same call may succeed later with nothing changed by a person.
+    pub fn passes(&self) -> bool {
+        matches!(self.why, Why::Throttled | Why::State(_) | Why::Unanswered(_))
+    }
+}

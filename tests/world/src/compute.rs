@@ -1,0 +1,15 @@
+//! Not yet peopled.
+
+use relight::clock::Clock;
+use relight::plan::Plan;
+
+use crate::Calls;
+
+#[derive(Debug, Clone)]
+pub struct ComputeWorld;
+
+impl ComputeWorld {
+    pub fn of(_plan: &Plan, _calls: Calls, _clock: Clock) -> ComputeWorld {
+        ComputeWorld
+    }
+}

@@ -114,6 +114,7 @@ pub struct Desk<'a, J> {
     /// The last waiting or refusal about each resource, so that a poll does not repeat it.
     last: &'a RefCell<BTreeMap<String, String>>,
     calls: &'a dyn Fn() -> BTreeMap<String, u32>,
+    told: &'a RefCell<Vec<String>>,
 }
 
 impl<J: Journal> Desk<'_, J> {
@@ -153,6 +154,12 @@ impl<J: Journal> Desk<'_, J> {
             last.calls = (self.calls)();
         }
         self.journal.write(changes, entries).await
+    }
+
+    /// Tells the other functions, after the turn, that something they wait for is there. For what is complete only:
+    /// Lambda's recursion detection counts hops.
+    pub fn tell(&self, what: impl Into<String>) {
+        self.told.borrow_mut().push(what.into());
     }
 
     /// The progress of this function in the open run, as a change of its item.
@@ -234,6 +241,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                 }
             }
             let run = view.snapshot.head.run.as_ref().map(|run| run.id.clone());
+            let told = RefCell::new(Vec::new());
             let desk = Desk {
                 journal: self.journal,
                 clock: self.clock,
@@ -243,6 +251,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                 said: &said,
                 last: &last,
                 calls: self.calls,
+                told: &told,
             };
             let next = match work.work(&view, &desk).await {
                 Ok(next) => next,
@@ -259,6 +268,9 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                     return Err(error.into());
                 }
             };
+            for what in told.take() {
+                self.wake(&view, what).await;
+            }
             let poll = Duration::try_from(view.plan.policy.poll).unwrap_or(Duration::from_secs(5));
             let time_left = started.elapsed() + poll < self.budget;
             match next {
@@ -342,16 +354,24 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         Ok(true)
     }
 
-    /// Wakes the other functions and tells people. Best effort: the tick is the guarantee.
+    /// Wakes the other functions. Best effort, like everything said: the tick is the guarantee.
+    async fn wake(&self, view: &View, what: String) {
+        let run = view.snapshot.head.run.as_ref().map(|run| run.id.0.clone()).unwrap_or_default();
+        self.publish(Notice::Progress { plan: view.plan.name.clone(), run, what }).await;
+    }
+
+    /// A new phase wakes the functions and is told to people.
     async fn tell(&self, view: &View, run: &Run, what: &str) {
         let plan = &view.plan.name;
-        let progress = Notice::Progress { plan: plan.clone(), run: run.id.0.clone(), what: what.to_owned() };
         let subject = format!("Relight {plan}: {} {:?}", run.mode, run.phase);
         let people = Notice::People { subject, text: format!("{what}\nplan {plan}, run {}, {}", run.id, view.now) };
-        for notice in [progress, people] {
-            if let Err(error) = self.notices.publish(&notice).await {
-                self.voice.say(Level::Warn, &error.to_string(), Some(&run.id.0));
-            }
+        self.publish(Notice::Progress { plan: plan.clone(), run: run.id.0.clone(), what: what.to_owned() }).await;
+        self.publish(people).await;
+    }
+
+    async fn publish(&self, notice: Notice) {
+        if let Err(error) = self.notices.publish(&notice).await {
+            self.voice.say(Level::Warn, &error.to_string(), None);
         }
     }
 

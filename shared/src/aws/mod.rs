@@ -8,6 +8,7 @@ mod error;
 mod http;
 pub mod journal;
 pub mod notices;
+pub mod start;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

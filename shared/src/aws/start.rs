@@ -1,0 +1,120 @@
+//! What every `main` does: read the settings, make what lives as long as the execution environment, serve.
+
+use std::env;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::Aws;
+use super::journal::DynamoJournal;
+use super::notices::SnsNotices;
+use crate::clock::Clock;
+use crate::nudge::{Nudge, Work};
+use crate::say::{Answer, Voice};
+
+/// Kept free at the end of an invocation for the call that is under way, the last write and the answer.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// What the template sets in the environment of every function.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the journal's table.
+    pub table: String,
+    /// Name of the plan, the journal's partition.
+    pub plan: String,
+    /// Topic that wakes Relight's own functions.
+    pub progress_topic: String,
+    /// Topic that reaches people.
+    pub people_topic: String,
+    /// Bucket of the reports.
+    pub reports: String,
+    /// `ip:port` of the DNS server to ask; the system's where it is absent.
+    pub resolver: Option<String>,
+    /// ARN of rotate-secret, for RotateSecret.
+    pub rotation_function: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the environment lacks {0}; the template infra/control sets it, deploy the function from there")]
+pub struct MissingSetting(&'static str);
+
+impl Settings {
+    pub fn from_env() -> Result<Settings, MissingSetting> {
+        let get = |name: &'static str| env::var(name).ok().filter(|value| !value.is_empty()).ok_or(MissingSetting(name));
+        Ok(Settings {
+            table: get("RELIGHT_TABLE")?,
+            plan: get("RELIGHT_PLAN")?,
+            progress_topic: get("RELIGHT_TOPIC")?,
+            people_topic: get("RELIGHT_PEOPLE")?,
+            reports: get("RELIGHT_REPORTS")?,
+            resolver: get("RELIGHT_RESOLVER").ok(),
+            rotation_function: get("RELIGHT_ROTATION_FUNCTION")?,
+        })
+    }
+}
+
+/// What lives as long as the execution environment.
+#[derive(Debug)]
+pub struct Environment {
+    pub aws: Aws,
+    pub settings: Settings,
+    pub journal: DynamoJournal,
+    pub notices: SnsNotices,
+    warm: AtomicBool,
+}
+
+impl Environment {
+    pub async fn load() -> Result<Environment, MissingSetting> {
+        let settings = Settings::from_env()?;
+        let aws = Aws::load().await;
+        let journal = DynamoJournal::new(&aws, settings.table.clone(), settings.plan.clone());
+        let notices = SnsNotices::new(&aws, settings.progress_topic.clone(), settings.people_topic.clone());
+        Ok(Environment { aws, settings, journal, notices, warm: AtomicBool::new(false) })
+    }
+
+    /// One invocation through the loop.
+    pub async fn nudge<W: Work>(&self, work: &mut W, event: &LambdaEvent<Value>) -> Result<Answer, Error> {
+        let calls = self.aws.counter();
+        let nudge = Nudge {
+            journal: &self.journal,
+            notices: &self.notices,
+            clock: Clock::system(),
+            voice: self.voice(W::NAME, event),
+            budget: budget(event),
+            calls: &|| calls.take(),
+        };
+        Ok(nudge.run(work, &event.payload).await?)
+    }
+
+    /// Who speaks in this invocation.
+    pub fn voice(&self, function: &'static str, event: &LambdaEvent<Value>) -> Voice {
+        let context = &event.context;
+        Voice {
+            function,
+            function_name: context.env_config.function_name.clone(),
+            function_arn: context.invoked_function_arn.clone(),
+            memory_mb: u32::try_from(context.env_config.memory).unwrap_or_default(),
+            request_id: context.request_id.clone(),
+            trace_id: context.xray_trace_id.clone(),
+            cold_start: !self.warm.swap(true, Ordering::Relaxed),
+        }
+    }
+}
+
+/// How long this invocation may keep polling.
+fn budget(event: &LambdaEvent<Value>) -> Duration {
+    let left = Timestamp::from_millisecond(i64::try_from(event.context.deadline).unwrap_or(i64::MAX))
+        .map(|deadline| deadline.duration_since(Timestamp::now()));
+    left.ok().and_then(|left| Duration::try_from(left).ok()).unwrap_or_default().saturating_sub(MARGIN)
+}
+
+/// Serves one function until Lambda ends the environment.
+pub async fn serve<W: Work>(environment: Environment, work: W) -> Result<(), Error> {
+    // One environment handles one event at a time; the lock is never contended.
+    let work = Mutex::new(work);
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| environment.nudge(&mut *work.lock().await, &event).await)).await
+}

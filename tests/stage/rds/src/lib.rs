@@ -1,1 +1,34 @@
+//! RDS for PostgreSQL on one machine: the Query protocol in front, and behind each DB instance a real PostgreSQL server, so
+//! that replication, lag, lost rows, promotion and passwords are real.
+//!
+//! ```text
+//! aws-sdk-rds ──► api ──► actions ──► state (records) ──► describe ──► XML
+//!                            └──► instance (jobs) ──► server: initdb, start, promote, SIGKILL
+//! application ──► endpoint (proxy: dark, quarantine, slow login) ──► server ──► link (proxy: delay, cut, dark) ──► replica
+//! ```
+//! A snapshot is a record only: nothing is copied, and none can be restored. TLS is off: the wheel's servers are built
+//! without it.
 
+mod actions;
+mod api;
+mod describe;
+mod endpoint;
+mod error;
+mod fault;
+mod instance;
+mod link;
+mod params;
+mod postgres;
+mod replication;
+mod server;
+mod stage;
+mod state;
+mod xml;
+
+pub use error::Error;
+pub use fault::PromotionFault;
+pub use postgres::Binaries;
+pub use server::OnSpawn;
+pub use stage::{Darkness, Rds, Settings, Timing};
+
+pub(crate) use stage::Inner;

@@ -1,0 +1,322 @@
+//! The life of an instance: what happens to its server and its record after RDS has said yes.
+//!
+//! ```text
+//! create     creating ──► backing-up (backups on) ──► available
+//! replica    creating ──────────────────────────────► available       source: backing-up meanwhile
+//! promote    available (not seen yet) ──► modifying ──► rebooting ──► available, no source any more
+//! modify     modifying ──► backing-up (backups switched on) ──► available
+//! delete     deleting ──► gone; replicas in the Region are promoted, those elsewhere `terminated`
+//! ```
+//! Each is a job: the record is `busy` from the answer on, so that nothing else begins, and a job that fails leaves the
+//! instance `failed` and a sentence in `troubles`.
+
+use crate::Inner;
+use crate::endpoint::Endpoint;
+use crate::error::Error;
+use crate::fault::{Fault, PromotionFault};
+use crate::link::Link;
+use crate::server::Server;
+use crate::state::{Instance, Key, Record, Source, State, Status};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// Who may log in from the start. Handed on, never kept.
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+pub(crate) struct Change {
+    pub(crate) restart: bool,
+    pub(crate) backup: bool,
+    pub(crate) password: Option<String>,
+}
+
+impl Inner {
+    /// Registers a new instance, so that its name is taken from here on.
+    pub(crate) fn register(&self, state: &mut State, record: Record) -> Result<(), Fault> {
+        if state.instances.contains_key(&record.key) {
+            return Err(Fault::instance_exists());
+        }
+        let data = self.postgres.data_folder(&record.key.region, &record.key.id, &record.resource);
+        let server = Arc::new(Server::new(self.postgres.clone(), data, self.on_spawn.clone()));
+        let endpoint = Endpoint::open(server.phase()).map_err(|error| Fault::internal(error.to_string()))?;
+        let link = match &record.source {
+            Some(source) => {
+                let link = Link::open(state.get(&source.key)?.server.phase());
+                Some(link.map_err(|error| Fault::internal(error.to_string()))?)
+            }
+            None => None,
+        };
+        state.instances.insert(record.key.clone(), Instance { record, server, endpoint, link });
+        state.apply_network(&self.dark.borrow());
+        Ok(())
+    }
+
+    pub(crate) fn start_creating(self: &Arc<Self>, key: Key, login: Login) {
+        let inner = self.clone();
+        self.job("create", key.clone(), async move {
+            let created = Instant::now() + inner.timing.creating;
+            let server = inner.server(&key)?;
+            inner.postgres.copy_template(server.data()).await?;
+            server.start().await?;
+            server.sql("create the roles", &inner.postgres.bootstrap_sql()).await?;
+            let (user, password) = (identifier(&login.user), literal(&login.password));
+            let role = format!("CREATE ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD {password} IN ROLE rds_superuser");
+            server.sql("create the master user", &role).await?;
+            server.sql("give the database away", &format!("ALTER DATABASE postgres OWNER TO {user}")).await?;
+            let record = inner.record(&key)?;
+            if let Some(database) = record.database.filter(|name| name != "postgres") {
+                let create = format!("CREATE DATABASE {} OWNER {user}", identifier(&database));
+                server.sql("create the database", &create).await?;
+            }
+            sleep_until(created).await;
+            inner.change(&key, |record| record.reachable = true);
+            if record.retention > 0 {
+                inner.back_up(&key).await;
+            }
+            inner.finish(&key, |_| {});
+            Ok(())
+        });
+    }
+
+    /// `source` is busy from here to the end of its snapshot.
+    pub(crate) fn start_replicating(self: &Arc<Self>, key: Key, source: Key) {
+        let inner = self.clone();
+        self.job("create the replica", key.clone(), async move {
+            let created = Instant::now() + inner.timing.creating;
+            let backed_up = Instant::now() + inner.timing.backing_up;
+            let server = inner.server(&key)?;
+            let copied = inner.copy_of(&key, &source).await;
+            let release = async {
+                sleep_until(backed_up).await;
+                inner.finish(&source, |_| {});
+            };
+            let follow = async {
+                copied?;
+                server.start().await?;
+                inner.wait_until_streaming(&server).await;
+                // Until it has replayed one transaction a replica knows no lag.
+                inner.heartbeat(&key).await;
+                sleep_until(created).await;
+                inner.change(&key, |record| record.reachable = true);
+                inner.finish(&key, |_| {});
+                Ok(())
+            };
+            tokio::join!(release, follow).1
+        });
+    }
+
+    async fn copy_of(&self, key: &Key, source: &Key) -> Result<(), Error> {
+        let (link_port, data) = {
+            let state = self.lock();
+            let instance = state.instances.get(key).ok_or_else(|| missing(key))?;
+            let link = instance.link.as_ref().ok_or_else(|| missing(source))?;
+            (link.port, instance.server.data().to_path_buf())
+        };
+        self.postgres.base_backup(self.server(source)?.port()?, link_port, &data).await
+    }
+
+    pub(crate) fn start_promoting(self: &Arc<Self>, key: Key, retention: u32, fault: Option<PromotionFault>) {
+        let inner = self.clone();
+        let takes = match fault {
+            Some(PromotionFault::Takes(takes)) => takes,
+            _ => self.timing.promotion,
+        };
+        self.job("promote", key.clone(), async move {
+            sleep(inner.timing.unseen).await;
+            inner.change(&key, |record| record.status = Status::Modifying);
+            sleep(takes / 2).await;
+            if fault == Some(PromotionFault::Fails) {
+                inner.finish(&key, |_| {});
+                return Ok(());
+            }
+            let server = inner.server(&key)?;
+            server.promote().await?;
+            inner.change(&key, |record| record.status = Status::Rebooting);
+            server.restart().await?;
+            sleep(takes / 2).await;
+            if server.in_recovery().await? {
+                return Err(Error::Silent { operation: "promote", data: server.data().to_path_buf(), seconds: takes.as_secs() });
+            }
+            if let Some(instance) = inner.lock().instances.get_mut(&key) {
+                instance.link = None;
+            }
+            inner.finish(&key, |record| {
+                record.source = None;
+                record.retention = retention;
+            });
+            Ok(())
+        });
+    }
+
+    pub(crate) fn start_modifying(self: &Arc<Self>, key: Key, change: Change) {
+        let inner = self.clone();
+        self.job("modify", key.clone(), async move {
+            let record = inner.record(&key)?;
+            let server = inner.server(&key)?;
+            if let Some(password) = change.password {
+                let alter = format!("ALTER ROLE {} PASSWORD {}", identifier(&record.master_user), literal(&password));
+                server.sql("set the master user's password", &alter).await?;
+            }
+            sleep(inner.timing.modifying).await;
+            if change.restart {
+                server.restart().await?;
+            }
+            inner.change(&key, apply_pending);
+            if change.backup {
+                inner.back_up(&key).await;
+            }
+            inner.finish(&key, |_| {});
+            Ok(())
+        });
+    }
+
+    pub(crate) fn start_rebooting(self: &Arc<Self>, key: Key) {
+        let inner = self.clone();
+        self.job("reboot", key.clone(), async move {
+            inner.server(&key)?.restart().await?;
+            sleep(inner.timing.modifying).await;
+            inner.finish(&key, |_| {});
+            Ok(())
+        });
+    }
+
+    pub(crate) fn start_stopping(self: &Arc<Self>, key: Key) {
+        let inner = self.clone();
+        self.job("stop", key.clone(), async move {
+            inner.server(&key)?.stop(Duration::from_secs(2)).await;
+            sleep(inner.timing.modifying).await;
+            inner.end_with(&key, Status::Stopped, |_| {});
+            Ok(())
+        });
+    }
+
+    pub(crate) fn start_starting(self: &Arc<Self>, key: Key) {
+        let inner = self.clone();
+        self.job("start", key.clone(), async move {
+            inner.server(&key)?.start().await?;
+            sleep(inner.timing.modifying).await;
+            inner.finish(&key, |_| {});
+            Ok(())
+        });
+    }
+
+    pub(crate) fn start_snapshot(self: &Arc<Self>, of: Key, snapshot: Key) {
+        let inner = self.clone();
+        self.job("take a snapshot of", of.clone(), async move {
+            sleep(inner.timing.backing_up).await;
+            if let Some(snapshot) = inner.lock().snapshots.get_mut(&snapshot) {
+                snapshot.status = "available";
+            }
+            inner.finish(&of, |_| {});
+            Ok(())
+        });
+    }
+
+    pub(crate) fn start_deleting(self: &Arc<Self>, key: Key) {
+        let inner = self.clone();
+        self.job("delete", key.clone(), async move {
+            let server = inner.server(&key)?;
+            server.stop(Duration::ZERO).await;
+            sleep(inner.timing.deleting).await;
+            let data = server.data().to_path_buf();
+            let gone = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(data)).await;
+            if let Ok(Err(source)) = gone
+                && source.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(Error::Folder { operation: "remove", path: server.data().to_path_buf(), source });
+            }
+            inner.forget(&key);
+            Ok(())
+        });
+    }
+
+    /// RDS promotes the replicas in the Region of a deleted source by itself, and gives up those elsewhere.
+    fn forget(self: &Arc<Self>, key: &Key) {
+        let mut promoted = Vec::new();
+        {
+            let mut state = self.lock();
+            state.instances.remove(key);
+            state.disturbances.remove(key);
+            for instance in state.instances.values_mut() {
+                let record = &mut instance.record;
+                let Some(source) = record.source.as_mut().filter(|source| source.key == *key) else { continue };
+                source.terminated = true;
+                if record.key.region == key.region && !record.busy {
+                    record.busy = true;
+                    promoted.push((record.key.clone(), record.retention));
+                }
+            }
+            state.apply_network(&self.dark.borrow());
+        }
+        for (replica, retention) in promoted {
+            self.start_promoting(replica, retention, None);
+        }
+    }
+
+    async fn back_up(&self, key: &Key) {
+        self.change(key, |record| record.status = Status::BackingUp);
+        sleep(self.timing.backing_up).await;
+    }
+
+    fn finish(&self, key: &Key, change: impl FnOnce(&mut Record)) {
+        self.end_with(key, Status::Available, change);
+    }
+
+    fn end_with(&self, key: &Key, status: Status, change: impl FnOnce(&mut Record)) {
+        self.change(key, |record| {
+            record.status = status;
+            record.busy = false;
+            change(record);
+        });
+    }
+
+    /// Nothing where the instance has gone meanwhile.
+    fn change(&self, key: &Key, change: impl FnOnce(&mut Record)) {
+        if let Some(instance) = self.lock().instances.get_mut(key) {
+            change(&mut instance.record);
+        }
+    }
+
+    pub(crate) fn server(&self, key: &Key) -> Result<Arc<Server>, Error> {
+        self.lock().instances.get(key).map(|instance| instance.server.clone()).ok_or_else(|| missing(key))
+    }
+
+    pub(crate) fn record(&self, key: &Key) -> Result<Record, Error> {
+        self.lock().instances.get(key).map(|instance| instance.record.clone()).ok_or_else(|| missing(key))
+    }
+
+    fn job(self: &Arc<Self>, what: &'static str, key: Key, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
+        let inner = self.clone();
+        self.spawn(async move {
+            if let Err(error) = work.await {
+                inner.lock().troubles.push(format!("{what} {} in {}: {error}", key.id, key.region));
+                inner.end_with(&key, Status::Failed, |_| {});
+            }
+        });
+    }
+}
+
+pub(crate) fn apply_pending(record: &mut Record) {
+    let pending = std::mem::take(&mut record.pending);
+    record.class = pending.class.unwrap_or_else(|| record.class.clone());
+    record.retention = pending.retention.unwrap_or(record.retention);
+}
+
+pub(crate) fn source(key: Key) -> Source {
+    Source { key, terminated: false }
+}
+
+fn missing(key: &Key) -> Error {
+    Error::NoInstance { region: key.region.clone(), identifier: key.id.clone() }
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

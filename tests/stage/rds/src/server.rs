@@ -1,0 +1,295 @@
+//! One PostgreSQL server process: start, SQL as its superuser, and the three ways in which it ends.
+//!
+//! The process belongs to a task that waits for it, so an end that nobody asked for is seen too; everyone else (the endpoint,
+//! the links of its replicas) watches `Phase` and learns the port from it.
+//!
+//! A server's children put themselves into sessions of their own, so a signal to its process group reaches the postmaster
+//! alone. A child whose postmaster has gone ends by itself; `kill` does not rely on that and ends them all.
+
+use crate::error::Error;
+use crate::postgres::{ADMIN, Postgres};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const SQL_LIMIT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(15);
+/// A port is free when it is chosen and may be taken when it is used.
+const PORT_ATTEMPTS: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Down,
+    Starting { pid: i32 },
+    Up { pid: i32, port: u16 },
+}
+
+impl Phase {
+    pub(crate) fn pid(self) -> Option<i32> {
+        match self {
+            Phase::Down => None,
+            Phase::Starting { pid } | Phase::Up { pid, .. } => Some(pid),
+        }
+    }
+
+    pub(crate) fn port(self) -> Option<u16> {
+        match self {
+            Phase::Up { port, .. } => Some(port),
+            Phase::Down | Phase::Starting { .. } => None,
+        }
+    }
+}
+
+/// Told of each server's process group, so that someone outside can end it when this process cannot.
+pub type OnSpawn = Arc<dyn Fn(i32) + Send + Sync>;
+
+pub(crate) struct Server {
+    postgres: Arc<Postgres>,
+    data: PathBuf,
+    phase: watch::Sender<Phase>,
+    on_spawn: Option<OnSpawn>,
+    /// One at a time may start or end the process.
+    turn: Mutex<()>,
+    admin: Mutex<Option<Client>>,
+}
+
+impl Server {
+    pub(crate) fn new(postgres: Arc<Postgres>, data: PathBuf, on_spawn: Option<OnSpawn>) -> Server {
+        Server { postgres, data, phase: watch::Sender::new(Phase::Down), on_spawn, turn: Mutex::default(), admin: Mutex::default() }
+    }
+
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    pub(crate) fn now(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(crate) fn port(&self) -> Result<u16, Error> {
+        self.now().port().ok_or_else(|| Error::Down { data: self.data.clone() })
+    }
+
+    /// Returns when the server answers; nothing when it already does.
+    pub(crate) async fn start(&self) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        if self.now() != Phase::Down {
+            return Ok(());
+        }
+        let mut last = None;
+        for _ in 0..PORT_ATTEMPTS {
+            match self.start_on(free_port()?).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::Down { data: self.data.clone() }))
+    }
+
+    async fn start_on(&self, port: u16) -> Result<(), Error> {
+        let log_path = self.log_path();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(|source| Error::Folder {
+            operation: "open",
+            path: log_path,
+            source,
+        })?;
+        let mut command = self.postgres.server(&self.data, port);
+        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().map_err(|source| self.postgres.spawn_error(source))?;
+        // A child that was just spawned has an id; without one it has ended already.
+        let pid = child.id().map(|id| id as i32).ok_or_else(|| Error::NotReady { data: self.data.clone(), said: self.last_words() })?;
+        if let Some(told) = &self.on_spawn {
+            told(pid);
+        }
+        self.phase.send_replace(Phase::Starting { pid });
+        let phase = self.phase.clone();
+        tokio::spawn(async move {
+            let _ = child.wait().await;
+            phase.send_replace(Phase::Down);
+        });
+        self.wait_until_ready(pid).await?;
+        self.phase.send_if_modified(|phase| {
+            // It may have ended since.
+            let started = *phase == Phase::Starting { pid };
+            if started {
+                *phase = Phase::Up { pid, port };
+            }
+            started
+        });
+        Ok(())
+    }
+
+    /// The server writes its state into the eighth line of `postmaster.pid`: cheaper than attempts to log in, and right for
+    /// a replica too, which is ready once it is consistent.
+    async fn wait_until_ready(&self, pid: i32) -> Result<(), Error> {
+        let file = self.data.join("postmaster.pid");
+        let limit = Instant::now() + START_LIMIT;
+        while Instant::now() < limit && self.now() != Phase::Down {
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                let lines: Vec<&str> = text.lines().collect();
+                let own = lines.first().is_some_and(|line| line.trim() == pid.to_string());
+                if own && lines.get(7).is_some_and(|line| line.trim() == "ready") {
+                    return Ok(());
+                }
+            }
+            sleep(POLL).await;
+        }
+        self.end_all(pid).await;
+        Err(Error::NotReady { data: self.data.clone(), said: self.last_words() })
+    }
+
+    /// SIGKILL to the server and all its children, as when its machine dies.
+    pub(crate) async fn kill(&self) {
+        // A start that is under way holds the turn; the kill must not wait for its end.
+        if let Some(pid) = self.now().pid() {
+            self.end_all(pid).await;
+        }
+    }
+
+    async fn end_all(&self, pid: i32) {
+        // Stopped first: else it would fork between the look at its children and the kill.
+        send(pid, Signal::SIGSTOP);
+        let children = children_of(pid);
+        send(pid, Signal::SIGKILL);
+        for child in &children {
+            send(*child, Signal::SIGKILL);
+        }
+        let mut phase = self.phase.subscribe();
+        let _ = timeout(Duration::from_secs(5), phase.wait_for(|now| now.pid() != Some(pid))).await;
+        let limit = Instant::now() + Duration::from_secs(5);
+        // A child that is still attached to the shared memory would make the next start fail.
+        while Instant::now() < limit && children.iter().any(|child| is_running(*child)) {
+            sleep(POLL).await;
+        }
+        self.admin.lock().await.take();
+    }
+
+    /// In order, with its sessions ended; after `patience` at once. A server that shuts down in order waits for its replicas
+    /// to have everything, which behind a long delay would take as long as the delay.
+    pub(crate) async fn stop(&self, patience: Duration) {
+        let _turn = self.turn.lock().await;
+        let Some(pid) = self.now().pid() else { return };
+        self.admin.lock().await.take();
+        for (signal, patience) in [(Signal::SIGINT, patience), (Signal::SIGQUIT, Duration::from_secs(6))] {
+            send(pid, signal);
+            let mut phase = self.phase.subscribe();
+            if timeout(patience, phase.wait_for(|now| now.pid() != Some(pid))).await.is_ok() {
+                return;
+            }
+        }
+        self.end_all(pid).await;
+    }
+
+    pub(crate) async fn restart(&self) -> Result<(), Error> {
+        self.stop(Duration::from_secs(2)).await;
+        self.start().await
+    }
+
+    /// Returns when the server takes writes.
+    pub(crate) async fn promote(&self) -> Result<(), Error> {
+        if self.in_recovery().await? {
+            // Over a connection of its own: DescribeDBInstances asks over the shared one meanwhile.
+            self.sql_in("postgres", "SELECT pg_promote(true, 15)").await?;
+        }
+        match self.in_recovery().await? {
+            false => Ok(()),
+            true => Err(Error::Silent { operation: "promote", data: self.data.clone(), seconds: 15 }),
+        }
+    }
+
+    pub(crate) async fn in_recovery(&self) -> Result<bool, Error> {
+        let rows = self.sql("ask whether it is in recovery", "SELECT pg_is_in_recovery()").await?;
+        Ok(rows.first().and_then(|row| row.get(0)) == Some("t"))
+    }
+
+    /// As the superuser, in database `postgres`.
+    pub(crate) async fn sql(&self, operation: &'static str, sql: &str) -> Result<Vec<SimpleQueryRow>, Error> {
+        let seconds = SQL_LIMIT.as_secs();
+        let mut admin = self.admin.lock().await;
+        let work = async {
+            let client = match admin.take().filter(|client| !client.is_closed()) {
+                Some(client) => client,
+                None => self.connect("postgres").await?,
+            };
+            let rows = rows_of(client.simple_query(sql).await.map_err(|source| self.sql_error(operation, source))?);
+            *admin = Some(client);
+            Ok(rows)
+        };
+        timeout(SQL_LIMIT, work).await.unwrap_or_else(|_| Err(Error::Silent { operation, data: self.data.clone(), seconds }))
+    }
+
+    /// As the superuser in another database, over a connection of its own.
+    pub(crate) async fn sql_in(&self, database: &str, sql: &str) -> Result<Vec<SimpleQueryRow>, Error> {
+        let client = self.connect(database).await?;
+        Ok(rows_of(client.simple_query(sql).await.map_err(|source| self.sql_error("run SQL", source))?))
+    }
+
+    async fn connect(&self, database: &str) -> Result<Client, Error> {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.port()?).user(ADMIN).password(&self.postgres.admin_password).dbname(database);
+        let (client, connection) = config.connect(NoTls).await.map_err(|source| self.sql_error("log in", source))?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    fn sql_error(&self, operation: &'static str, source: tokio_postgres::Error) -> Error {
+        Error::Sql { operation, data: self.data.clone(), source }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.data.with_extension(format!("{}.log", self.data.extension().unwrap_or_default().to_string_lossy()))
+    }
+
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(6)..].join(" | ")
+    }
+}
+
+fn rows_of(messages: Vec<SimpleQueryMessage>) -> Vec<SimpleQueryRow> {
+    messages
+        .into_iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A process that has already gone is what was wanted.
+pub(crate) fn send(pid: i32, signal: Signal) {
+    let _ = kill(Pid::from_raw(pid), signal);
+}
+
+fn free_port() -> Result<u16, Error> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(|source| Error::Listen { operation: "find a free port", source })
+}
+
+fn children_of(parent: i32) -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| stat_of(*pid).is_some_and(|(_, of)| of == parent)).collect()
+}
+
+fn is_running(pid: i32) -> bool {
+    stat_of(pid).is_some_and(|(state, _)| state != 'Z')
+}
+
+/// State and parent. The name before them stands in brackets and may hold anything, brackets too.
+fn stat_of(pid: i32) -> Option<(char, i32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}

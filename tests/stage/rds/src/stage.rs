@@ -1,0 +1,278 @@
+//! The handle that a stage holds: start, faults, measurements, end.
+
+use crate::api;
+use crate::error::Error;
+use crate::fault::PromotionFault;
+use crate::postgres::{Binaries, Postgres};
+use crate::server::{OnSpawn, Server, send};
+use crate::state::{Disturbance, Key, State, Status};
+use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub struct Settings {
+    pub account: String,
+    /// Where the servers' data goes, in a folder `postgres` of its own that is made anew at the start. Run as root, the folders
+    /// above it must be open to the user `postgres` (or `nobody`).
+    pub data_dir: PathBuf,
+    pub postgres: Binaries,
+    pub timing: Timing,
+    /// Told of each server's process group as it is spawned, so that a reaper can end what a killed stage leaves behind.
+    pub on_spawn: Option<OnSpawn>,
+}
+
+/// How long RDS takes for what a local server does at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    pub creating: Duration,
+    pub backing_up: Duration,
+    /// How long a promoted replica still reads as `available` after the call.
+    pub unseen: Duration,
+    /// From the first `modifying` to `available`, besides what the server itself needs.
+    pub promotion: Duration,
+    pub modifying: Duration,
+    pub deleting: Duration,
+    /// How often an idle source makes a transaction of its own. RDS: 5 min.
+    pub heartbeat: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing {
+            creating: Duration::from_millis(500),
+            backing_up: Duration::from_millis(700),
+            unseen: Duration::from_millis(300),
+            promotion: Duration::from_secs(3),
+            modifying: Duration::from_millis(500),
+            deleting: Duration::from_millis(300),
+            heartbeat: Duration::from_secs(300),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Darkness {
+    /// The servers live on behind a network that carries nothing.
+    Silent,
+    /// They are killed with SIGKILL as well.
+    Killed,
+}
+
+/// A cheap handle; the servers end with the last one of them.
+#[derive(Clone)]
+pub struct Rds {
+    inner: Arc<Inner>,
+    owner: Arc<Owner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) account: String,
+    pub(crate) timing: Timing,
+    pub(crate) postgres: Arc<Postgres>,
+    pub(crate) on_spawn: Option<OnSpawn>,
+    pub(crate) dark: watch::Sender<BTreeSet<String>>,
+    /// Locked before `dark` is read, where both are needed.
+    state: Mutex<State>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Rds {
+    pub async fn start(settings: Settings) -> Result<Rds, Error> {
+        let postgres = Postgres::prepare(settings.postgres, &settings.data_dir.join("postgres")).await?;
+        let inner = Arc::new(Inner {
+            account: settings.account,
+            timing: settings.timing,
+            postgres: Arc::new(postgres),
+            on_spawn: settings.on_spawn,
+            dark: watch::Sender::default(),
+            state: Mutex::default(),
+            tasks: Mutex::default(),
+        });
+        let (addr, serving) = api::listen(inner.clone()).await?;
+        inner.spawn(serving);
+        let beating = inner.clone();
+        inner.spawn(async move { beating.heartbeats().await });
+        Ok(Rds { owner: Arc::new(Owner { inner: inner.clone(), addr }), inner })
+    }
+
+    /// Where the Query API listens, for every Region: a request's Region is that of its signature.
+    pub fn addr(&self) -> SocketAddr {
+        self.owner.addr
+    }
+
+    /// Ends every server, at once but in order. The data stays where it is.
+    pub async fn shutdown(&self) {
+        self.inner.tasks().abort_all();
+        let stopping: JoinSet<()> = self.inner.servers().into_iter().map(|server| async move { server.stop(Duration::ZERO).await }).collect();
+        stopping.join_all().await;
+    }
+
+    /// Process groups of the living servers. SIGQUIT to the id ends a server and its children and cleans up after it.
+    pub fn groups(&self) -> Vec<i32> {
+        self.inner.servers().iter().filter_map(|server| server.now().pid()).collect()
+    }
+
+    /// The address that RDS gives out for the instance.
+    pub fn endpoint(&self, region: &str, identifier: &str) -> Result<SocketAddr, Error> {
+        let key = Key::new(region, identifier);
+        let state = self.inner.lock();
+        let instance = state.instances.get(&key).ok_or(Error::NoInstance { region: key.region, identifier: key.id })?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], instance.endpoint.port)))
+    }
+
+    /// The server itself, past the endpoint with its faults. It changes with each restart.
+    pub fn server_addr(&self, region: &str, identifier: &str) -> Result<SocketAddr, Error> {
+        let port = self.inner.server(&Key::new(region, identifier))?.port()?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// Rows as text, read as the superuser from the server itself: for counting what was lost, dark or not.
+    pub async fn sql(&self, region: &str, identifier: &str, database: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let rows = self.inner.server(&Key::new(region, identifier))?.sql_in(database, sql).await?;
+        Ok(rows.iter().map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect())
+    }
+
+    /// (Region, identifier, seconds) as CloudWatch's `ReplicaLag` has them now: for PostgreSQL the time since the last replayed
+    /// transaction, -1 where replication is inactive or unknown, no sample from a dark Region.
+    pub async fn replica_lag(&self) -> Vec<(String, String, f64)> {
+        self.inner.replica_lag().await
+    }
+
+    /// Jobs that failed, in words. Empty in a good run.
+    pub fn troubles(&self) -> Vec<String> {
+        self.inner.lock().troubles.clone()
+    }
+
+    /// How long the log is on its way to this replica; also for what is on its way already.
+    pub fn set_delay(&self, region: &str, replica: &str, delay: Duration) {
+        self.inner.disturb(region, replica, |set| set.delay = delay);
+    }
+
+    /// Cuts the replica off its source, or connects it again.
+    pub fn set_cut(&self, region: &str, replica: &str, cut: bool) {
+        self.inner.disturb(region, replica, |set| set.cut = cut);
+    }
+
+    pub fn set_login_delay(&self, region: &str, identifier: &str, delay: Duration) {
+        self.inner.disturb(region, identifier, |set| set.login_delay = delay);
+    }
+
+    pub fn set_promotion_fault(&self, region: &str, replica: &str, fault: Option<PromotionFault>) {
+        self.inner.disturb(region, replica, |set| set.promotion = fault);
+    }
+
+    /// Instances with this security group refuse new connections.
+    pub fn add_quarantine_group(&self, group: &str) {
+        let mut state = self.inner.lock();
+        state.quarantine.insert(group.to_owned());
+        state.apply_network(&self.inner.dark.borrow());
+    }
+
+    /// SIGKILL to the server. Its record does not change.
+    pub async fn kill(&self, region: &str, identifier: &str) -> Result<(), Error> {
+        self.inner.server(&Key::new(region, identifier))?.kill().await;
+        Ok(())
+    }
+
+    /// Starts a killed server again, though its Region may still be dark.
+    pub async fn start_server(&self, region: &str, identifier: &str) -> Result<(), Error> {
+        self.inner.server(&Key::new(region, identifier))?.start().await
+    }
+
+    /// The Region answers nothing any more: not the API, no endpoint, no replication link out of it or into it.
+    pub async fn dark(&self, region: &str, how: Darkness) {
+        self.inner.set_dark(region, true);
+        if how == Darkness::Killed {
+            let killing: JoinSet<()> = self.inner.servers_in(region).into_iter().map(|(_, server)| async move { server.kill().await }).collect();
+            killing.join_all().await;
+        }
+    }
+
+    /// Starts the Region's killed servers and lets its network carry again.
+    pub async fn restore(&self, region: &str) -> Result<(), Error> {
+        for (key, server) in self.inner.servers_in(region) {
+            server.start().await?;
+            let mut state = self.inner.lock();
+            if let Ok(record) = state.record_mut(&key) {
+                // What its death made fail, its return mends.
+                if record.status == Status::Failed {
+                    record.status = Status::Available;
+                }
+            }
+        }
+        self.inner.set_dark(region, false);
+        Ok(())
+    }
+}
+
+impl Inner {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task that ends with the stage.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    fn servers(&self) -> Vec<Arc<Server>> {
+        self.lock().instances.values().map(|instance| instance.server.clone()).collect()
+    }
+
+    /// Of the instances that should be running.
+    fn servers_in(&self, region: &str) -> Vec<(Key, Arc<Server>)> {
+        let state = self.lock();
+        let running = state.instances.values().filter(|instance| {
+            let record = &instance.record;
+            record.key.region == region && record.reachable && !matches!(record.status, Status::Stopped | Status::Deleting)
+        });
+        running.map(|instance| (instance.record.key.clone(), instance.server.clone())).collect()
+    }
+
+    fn disturb(&self, region: &str, identifier: &str, change: impl FnOnce(&mut Disturbance)) {
+        let mut state = self.lock();
+        change(state.disturbances.entry(Key::new(region, identifier)).or_default());
+        state.apply_network(&self.dark.borrow());
+    }
+
+    fn set_dark(&self, region: &str, dark: bool) {
+        let state = self.lock();
+        self.dark.send_modify(|regions| {
+            if dark {
+                regions.insert(region.to_owned());
+            } else {
+                regions.remove(region);
+            }
+        });
+        state.apply_network(&self.dark.borrow());
+    }
+}
+
+struct Owner {
+    inner: Arc<Inner>,
+    addr: SocketAddr,
+}
+
+impl Drop for Owner {
+    /// Nothing can be waited for here. SIGQUIT lets a server end its children and free its shared memory; a runtime that ends
+    /// right after this kills what is left of it.
+    fn drop(&mut self) {
+        self.inner.tasks().abort_all();
+        for server in self.inner.servers() {
+            if let Some(pid) = server.now().pid() {
+                send(pid, Signal::SIGQUIT);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What RDS knows of its instances: records, their states, and what follows from them (who replicates from whom, which
+//! instance a name means). No server is touched here.
+
+use crate::endpoint::{Endpoint, Gate};
+use crate::fault::{Fault, PromotionFault};
+use crate::link::{Link, Passage};
+use crate::server::Server;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) region: String,
+    pub(crate) id: String,
+}
+
+impl Key {
+    /// RDS keeps identifiers in lower case.
+    pub(crate) fn new(region: &str, id: &str) -> Key {
+        Key { region: region.to_owned(), id: id.to_lowercase() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Creating,
+    BackingUp,
+    Available,
+    Modifying,
+    Rebooting,
+    Stopping,
+    Stopped,
+    Starting,
+    Deleting,
+    Failed,
+}
+
+impl Status {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::BackingUp => "backing-up",
+            Status::Available => "available",
+            Status::Modifying => "modifying",
+            Status::Rebooting => "rebooting",
+            Status::Stopping => "stopping",
+            Status::Stopped => "stopped",
+            Status::Starting => "starting",
+            Status::Deleting => "deleting",
+            Status::Failed => "failed",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) class: Option<String>,
+    pub(crate) retention: Option<u32>,
+}
+
+/// Where a replica's data comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) key: Key,
+    /// The source was deleted: nothing will ever come again.
+    pub(crate) terminated: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) key: Key,
+    pub(crate) arn: String,
+    pub(crate) resource: String,
+    pub(crate) class: String,
+    pub(crate) engine_version: String,
+    pub(crate) master_user: String,
+    pub(crate) database: Option<String>,
+    pub(crate) storage: u32,
+    pub(crate) retention: u32,
+    pub(crate) multi_az: bool,
+    pub(crate) deletion_protection: bool,
+    pub(crate) security_groups: Vec<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) created: jiff::Timestamp,
+    pub(crate) status: Status,
+    /// A job works on it. The shown status follows a moment later, so this and not the status keeps others out.
+    pub(crate) busy: bool,
+    /// RDS names the endpoint once the instance exists.
+    pub(crate) reachable: bool,
+    pub(crate) pending: Pending,
+    pub(crate) source: Option<Source>,
+}
+
+impl Record {
+    pub(crate) fn idle(&self, wanted: &[Status]) -> Result<(), Fault> {
+        if !self.busy && wanted.contains(&self.status) {
+            return Ok(());
+        }
+        Err(Fault::invalid_state(format!("Instance {} is not in an available state, but {}.", self.key.id, self.status.name())))
+    }
+}
+
+pub(crate) struct Instance {
+    pub(crate) record: Record,
+    pub(crate) server: Arc<Server>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) link: Option<Link>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) key: Key,
+    pub(crate) arn: String,
+    pub(crate) of: Record,
+    pub(crate) created: jiff::Timestamp,
+    pub(crate) status: &'static str,
+}
+
+/// What a caller has set for one instance, before or after it exists.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Disturbance {
+    pub(crate) delay: Duration,
+    pub(crate) cut: bool,
+    pub(crate) login_delay: Duration,
+    pub(crate) promotion: Option<PromotionFault>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) instances: BTreeMap<Key, Instance>,
+    pub(crate) snapshots: BTreeMap<Key, Snapshot>,
+    pub(crate) disturbances: HashMap<Key, Disturbance>,
+    pub(crate) quarantine: BTreeSet<String>,
+    /// Jobs that failed, in words.
+    pub(crate) troubles: Vec<String>,
+}
+
+impl State {
+    pub(crate) fn get(&self, key: &Key) -> Result<&Instance, Fault> {
+        self.instances.get(key).ok_or_else(|| Fault::instance_not_found(&key.id))
+    }
+
+    pub(crate) fn record_mut(&mut self, key: &Key) -> Result<&mut Record, Fault> {
+        let instance = self.instances.get_mut(key).ok_or_else(|| Fault::instance_not_found(&key.id))?;
+        Ok(&mut instance.record)
+    }
+
+    /// Derived, not kept: there is no second list to forget.
+    pub(crate) fn replicas_of(&self, source: &Key) -> Vec<&Record> {
+        let follows = |record: &&Record| record.source.as_ref().is_some_and(|of| of.key == *source && !of.terminated);
+        self.instances.values().map(|instance| &instance.record).filter(follows).collect()
+    }
+
+    /// The writer at the top of a chain of replicas.
+    pub(crate) fn writer_above(&self, key: &Key) -> Key {
+        let mut at = key.clone();
+        while let Some(source) = self.instances.get(&at).and_then(|instance| instance.record.source.as_ref()) {
+            at = source.key.clone();
+        }
+        at
+    }
+
+    /// Makes every proxy follow what is set. Called after each change that one of them depends on.
+    pub(crate) fn apply_network(&self, dark_regions: &BTreeSet<String>) {
+        for (key, instance) in &self.instances {
+            let set = self.disturbances.get(key).copied().unwrap_or_default();
+            let dark = dark_regions.contains(&key.region);
+            let quarantined = instance.record.security_groups.iter().any(|group| self.quarantine.contains(group));
+            instance.endpoint.set(Gate { dark, quarantined, login_delay: set.login_delay });
+            if let (Some(link), Some(source)) = (&instance.link, &instance.record.source) {
+                let dark = dark || dark_regions.contains(&source.key.region);
+                link.set(Passage { delay: set.delay, cut: set.cut || source.terminated, dark });
+            }
+        }
+    }
+}

@@ -221,7 +221,6 @@ fn stop() -> String {
 
 /// Somebody who sees the primary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Observer {
     pub name: String,
     #[serde(flatten)]
@@ -229,7 +228,7 @@ pub struct Observer {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum ObserverKind {
     /// The watcher's own request from the standby Region.
     Probe {

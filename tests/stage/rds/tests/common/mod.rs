@@ -37,7 +37,7 @@ impl Stage {
             ..Timing::default()
         };
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rds-{name}-{}", std::process::id()));
-        // `RELIGHT_TEST_PG` names a virtual environment whose servers are to be tried instead of the system's.
+        // `RELIGHT_TEST_PG` names a folder of other binaries to be tried, such as those of the wheel.
         let postgres = match std::env::var_os("RELIGHT_TEST_PG") {
             Some(bin) => Binaries::in_folder(&PathBuf::from(bin)).expect("binaries in RELIGHT_TEST_PG"),
             None => Binaries::find(None).expect("PostgreSQL on this machine"),

@@ -1,0 +1,57 @@
+//! What a drill does: a replica of the replica is made, promoted, written to and deleted, and the real replica never notices.
+
+mod common;
+
+use common::*;
+
+#[tokio::test]
+async fn replica_of_the_replica_is_promoted_and_deleted_without_a_trace() {
+    let stage = Stage::with_replica("rehearsal").await;
+    let app = stage.login(PRIMARY, "orders").await.expect("login");
+    app.batch_execute("CREATE TABLE orders (id serial PRIMARY KEY); INSERT INTO orders DEFAULT VALUES").await.expect("a row");
+
+    let refused = stage.standby.create_db_instance_read_replica().db_instance_identifier("rehearsal");
+    let refused = refused.source_db_instance_identifier("orders-west").send().await;
+    assert_eq!(refusal(refused), ("InvalidDBInstanceState".to_owned(), 400), "a source needs backups, a replica too");
+
+    let modify = stage.standby.modify_db_instance().db_instance_identifier("orders-west");
+    modify.backup_retention_period(1).apply_immediately(true).send().await.expect("backups on");
+    wait_for(&stage.standby, "orders-west", "backing-up").await;
+    wait_for(&stage.standby, "orders-west", "available").await;
+    let before = instance(&stage.standby, "orders-west").await;
+
+    replicate(&stage.standby, "rehearsal", "orders-west").await;
+    assert_eq!(status(&instance(&stage.standby, "orders-west").await), "backing-up");
+    let busy = stage.standby.promote_read_replica().db_instance_identifier("orders-west").send().await;
+    assert_eq!(refusal(busy), ("InvalidDBInstanceState".to_owned(), 400), "a source cannot be promoted while it is backed up");
+    let copy = wait_for(&stage.standby, "rehearsal", "available").await;
+    assert_eq!(copy.read_replica_source_db_instance_identifier(), Some("orders-west"), "a plain name within a Region");
+    let source = wait_for(&stage.standby, "orders-west", "available").await;
+    assert_eq!(source.read_replica_db_instance_identifiers(), ["rehearsal"]);
+
+    app.batch_execute("INSERT INTO orders DEFAULT VALUES").await.expect("a row");
+    until("the row came down the chain", async || (stage.count(STANDBY, "rehearsal").await == 2).then_some(())).await;
+
+    stage.standby.promote_read_replica().db_instance_identifier("rehearsal").send().await.expect("accepted");
+    until("the copy is a writer", async || {
+        let copy = instance(&stage.standby, "rehearsal").await;
+        copy.read_replica_source_db_instance_identifier().is_none().then_some(())
+    })
+    .await;
+    let drill = stage.login(STANDBY, "rehearsal").await.expect("login");
+    drill.batch_execute("INSERT INTO orders SELECT FROM generate_series(1, 50)").await.expect("the copy takes writes");
+
+    app.batch_execute("INSERT INTO orders DEFAULT VALUES").await.expect("a row");
+    until("the real replica goes on", async || (stage.count(STANDBY, "orders-west").await == 3).then_some(())).await;
+    assert_eq!(stage.count(STANDBY, "rehearsal").await, 52);
+
+    stage.standby.delete_db_instance().db_instance_identifier("rehearsal").skip_final_snapshot(true).send().await.expect("accepted");
+    until("the copy is gone", async || {
+        let gone = stage.standby.describe_db_instances().db_instance_identifier("rehearsal").send().await;
+        gone.is_err().then(|| assert_eq!(refusal(gone), ("DBInstanceNotFound".to_owned(), 404)))
+    })
+    .await;
+    assert_eq!(instance(&stage.standby, "orders-west").await, before, "field by field as before");
+    assert_eq!(stage.rds.groups().len(), 2, "its server is gone too");
+    stage.end().await;
+}

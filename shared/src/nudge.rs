@@ -26,7 +26,7 @@ use crate::plan::{ActMode, Plan};
 use crate::ports::{CallError, Change, Entry, EntryKind, Journal, JournalError, Notice, Notices, Write, Written};
 use crate::run::{Mode, Phase, Run, RunId};
 use crate::say::{Answer, Level, Voice};
-use crate::state::{Key, Lease, OfRun, Part, Place, Snapshot};
+use crate::state::{Head, Key, Lease, OfRun, Part, Place, Snapshot};
 
 /// What one function does. The loop does everything else.
 #[allow(async_fn_in_trait)] // Static dispatch on one thread.
@@ -323,6 +323,10 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                 said.borrow_mut().push(sentence);
             }
             triggers.remove(0);
+            if let Some(run) = folded.head.as_ref().and_then(Head::open_run) {
+                let what = said.borrow().last().cloned().unwrap_or_default();
+                self.tell(view, run, &what).await;
+            }
             if changed {
                 // The view is stale now: the other triggers are folded over a new one.
                 wrote = Written::Lost;

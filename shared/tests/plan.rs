@@ -56,8 +56,8 @@ fn each_mistake_is_found_on_its_line() {
     one("record = \"www.shop.example\"", "record = \"www\"", "traffic.record", "no DNS name");
     one("healthy_url = \"https://standby.shop.example/health\"", "healthy_url = \"standby\"", "traffic.healthy_url", "no URL");
     one("url = \"https://primary.shop.example/health\"", "url = \"ftp://x\"", "observer[0].url", "no URL");
-    one("hold = \"1h\"", "hold = \"4h\"", "drill.deadline", "ends the hold");
-    one("dwell = \"1m\"", "dwell = \"40m\"", "policy.suspicion_deadline", "expire before the dwell");
+    one("hold = \"1h\"", "hold = \"4h\"", "drill.hold", "ends the hold");
+    one("dwell = \"1m\"", "dwell = \"40m\"", "policy.dwell", "expire before the dwell");
     one("quorum = 2", "quorum = 3", "policy.quorum", "3 independent observers are asked for, there are 2");
     one("quorum = 2", "quorum = 0", "policy.quorum", "confirms everything");
 }

@@ -301,7 +301,7 @@ impl Found {
         self.unless(drill.hold.is_positive(), "drill.hold", "a drill that holds nothing proves nothing", "give a time, as 1h");
         self.unless(
             drill.deadline > drill.hold,
-            "drill.deadline",
+            "drill.hold",
             format!("the deadline of {:#} ends the hold of {:#}", drill.deadline, drill.hold),
             "leave time to scale up, rehearse and hold",
         );
@@ -321,9 +321,9 @@ impl Found {
         }
         self.unless(
             policy.suspicion_deadline > policy.dwell,
-            "policy.suspicion_deadline",
+            "policy.dwell",
             "the suspicion would expire before the dwell is over",
-            "make it longer than the dwell",
+            "shorten the dwell or lengthen suspicion_deadline",
         );
         self.unless(
             policy.poll >= SignedDuration::from_secs(1),

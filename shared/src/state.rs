@@ -206,8 +206,11 @@ pub struct FrozenLag {
     /// Seconds; `None` is unknown, never zero.
     pub seconds: Option<f64>,
     pub sampled_at: Option<Timestamp>,
-    /// Where the number comes from.
+    /// Where the number comes from; for an unknown lag, why there is none.
     pub source: String,
+    /// The first Down that it was judged by: a run that stands down and is suspected again has another.
+    #[serde(default)]
+    pub first_down: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -1,11 +1,17 @@
 //! What Relight reads and changes, in the domain's words. Each port has two real implementations: the adapter over the
 //! AWS SDK in `relight::aws` and the in-memory world of the tests; one conformance suite holds them together.
 
+mod database;
 mod journal;
 mod notices;
+mod reports;
 
+pub use database::{
+    COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId,
+};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Notice, Notices};
+pub use reports::{Reports, Validate};
 
 use std::error::Error;
 

@@ -1,0 +1,273 @@
+//! Databases: the replica that is promoted, the drill's disposable copy of it, and the old writer that is fenced.
+//!
+//! The three are three types, so that what is meant for one cannot be called with another: a drill has no [`ReplicaId`]
+//! in its hands when it promotes, and nothing but a [`CopyId`] can be removed.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::CallError;
+use crate::plan;
+use crate::run::RunId;
+use crate::state::Endpoint;
+
+/// Every name of a disposable copy begins so. No plan may name a replica like this.
+pub const COPY_PREFIX: &str = "relight-drill-";
+/// RDS allows an instance identifier this many characters.
+const LONGEST: usize = 63;
+
+#[allow(async_fn_in_trait)] // Static dispatch on one thread: nobody needs the future to be Send.
+pub trait Database {
+    /// The replica as it stands now; `None` where the standby Region has no such instance.
+    async fn replica(&self, replica: &ReplicaId) -> Result<Option<Instance>, CallError>;
+
+    /// CloudWatch's `ReplicaLag` between two moments, oldest first.
+    ///
+    /// For PostgreSQL it is the time since the last replayed transaction: it grows while the source is idle (up to five
+    /// minutes, with nothing lost) and while it is dead. So only samples of before the failure measure a loss.
+    async fn lag_samples(&self, replica: &ReplicaId, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError>;
+
+    /// Promotes the replica, irreversibly, and asks for backups kept `retention` days: a replica has none.
+    async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError>;
+
+    /// Changes the promoted instance at once, not in its maintenance window.
+    async fn modify(&self, replica: &ReplicaId, change: &InstanceChange) -> Result<(), CallError>;
+
+    /// Begins a disposable replica of the replica. One that is there already under this name is ours: the name says which run.
+    async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError>;
+
+    async fn copy(&self, copy: &CopyId) -> Result<Option<Instance>, CallError>;
+
+    async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError>;
+
+    /// Removes the copy with its backups and without a last snapshot. Called until it says [`Removal::Gone`].
+    async fn remove_copy(&self, copy: &CopyId) -> Result<Removal, CallError>;
+
+    /// All copies of a plan that are there, whoever forgot them: by their name and the tag `relight:plan`.
+    async fn copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError>;
+
+    /// Cuts the old writer off by moving it into a security group without rules, unless it is there already. The one
+    /// write to the primary Region; one short attempt, since the Region may be dark. Sessions that are open stay open,
+    /// as security groups track connections.
+    async fn fence(&self, instance: &PrimaryId, security_group: &str) -> Result<Fenced, CallError>;
+}
+
+/// A DB instance, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Instance {
+    /// `available`, `backing-up`, `modifying`, ...
+    pub status: String,
+    /// What it replicates; absent once it is promoted.
+    pub source: Option<String>,
+    /// How the replication stands: `replicating`, `error`, `stopped`, `terminated`; empty once it is promoted.
+    pub replication: Vec<String>,
+    pub engine: String,
+    pub class: String,
+    /// A class that was asked for and is not yet in force.
+    pub pending_class: Option<String>,
+    pub endpoint: Option<Endpoint>,
+    /// Days that backups are kept; 0 is no backups.
+    pub backup_retention: u32,
+    pub pending_backup_retention: Option<u32>,
+    /// Instances that replicate from this one.
+    pub read_replicas: Vec<String>,
+    pub security_groups: Vec<String>,
+}
+
+impl Instance {
+    pub fn is_available(&self) -> bool {
+        self.status == "available"
+    }
+
+    /// A promotion has ended only when all of this holds: just after the call the status can still read `available`.
+    /// Of what is pending only the backups count, which came with the call: some other change that waits for its
+    /// maintenance window must not hold a recovery up.
+    pub fn is_promoted(&self) -> bool {
+        self.is_available() && self.source.is_none() && self.replication.is_empty() && self.pending_backup_retention.is_none()
+    }
+}
+
+/// One minute's sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LagSample {
+    /// The minute's beginning.
+    pub at: Timestamp,
+    /// `None` is CloudWatch's -1: replication inactive, or nobody knows.
+    pub seconds: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstanceChange {
+    /// Days that backups are kept.
+    Backups(u32),
+    /// Restarts the instance.
+    Class(String),
+}
+
+/// What a disposable copy is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyOf<'a> {
+    pub source: &'a ReplicaId,
+    /// The source's own: without them the copy would get the VPC's default group, and nobody could log in.
+    pub security_groups: &'a [String],
+    /// Tags `relight:plan` and `relight:run`.
+    pub plan: &'a str,
+    pub run: &'a RunId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    Gone,
+    Underway,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fenced {
+    /// Seen: the quarantine group is the only one, and in force.
+    Done,
+    /// Asked for, now or earlier; look again.
+    Underway,
+}
+
+/// A replica in the standby Region that the plan names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplicaId(String);
+
+impl ReplicaId {
+    pub fn of(database: &plan::Database) -> ReplicaId {
+        ReplicaId(database.replica.clone())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The writer in the primary Region.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrimaryId {
+    region: String,
+    instance: String,
+}
+
+impl PrimaryId {
+    pub fn of(plan: &plan::Plan, database: &plan::Database) -> PrimaryId {
+        PrimaryId { region: plan.primary.clone(), instance: database.primary.clone() }
+    }
+
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.instance
+    }
+}
+
+/// A disposable replica of a replica, made by a drill.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CopyId(String);
+
+impl CopyId {
+    /// `relight-drill-20260105t000500z-orders-5f2c9a01`: readable for whoever finds it, told apart by the last part
+    /// where readable parts were cut or look alike. The same three always give the same name, so that a copy whose
+    /// creation was never answered is found again.
+    pub fn of(plan: &str, run: &RunId, database: &str) -> CopyId {
+        let stamp = run.0.rsplit('-').next().unwrap_or_default();
+        let digest = format!("{:08x}", fnv1a(&[plan, &run.0, database]));
+        let mut readable = plain(&format!("{stamp}-{database}"));
+        readable.truncate(LONGEST - COPY_PREFIX.len() - digest.len() - 1);
+        let readable = readable.trim_matches('-');
+        let dash = if readable.is_empty() { "" } else { "-" };
+        CopyId(format!("{COPY_PREFIX}{readable}{dash}{digest}"))
+    }
+
+    /// The copy behind a name that was recorded or listed; `None` for a name that no drill gives.
+    pub fn named(name: &str) -> Option<CopyId> {
+        let ours = name.strip_prefix(COPY_PREFIX).is_some_and(|rest| !rest.is_empty()) && name.len() <= LONGEST;
+        ours.then(|| CopyId(name.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReplicaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for PrimaryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.instance)
+    }
+}
+
+impl fmt::Display for CopyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Lower case, digits and single hyphens: what RDS accepts within an identifier.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for character in text.chars() {
+        match character.to_ascii_lowercase() {
+            letter if letter.is_ascii_alphanumeric() => plain.push(letter),
+            _ if plain.ends_with('-') || plain.is_empty() => {}
+            _ => plain.push('-'),
+        }
+    }
+    plain
+}
+
+/// FNV-1a over the parts, kept apart by a zero. Not the standard library's hasher, whose values may change with its version.
+fn fnv1a(parts: &[&str]) -> u32 {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copy(database: &str) -> String {
+        CopyId::of("shop", &RunId("drill-20260105T000500Z".to_owned()), database).to_string()
+    }
+
+    #[test]
+    fn a_copy_is_named_readably() {
+        assert!(copy("orders").starts_with("relight-drill-20260105t000500z-orders-"), "{}", copy("orders"));
+    }
+
+    #[test]
+    fn any_name_of_a_database_gives_an_identifier_that_rds_accepts() {
+        for database in ["orders", "Orders_2024", "a--b", "-", "", "déjà vu", "x".repeat(200).as_str(), "ends-in-a-cut-after-hyphens-------"] {
+            let name = copy(database);
+            assert!(name.len() <= 63, "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+            assert!(!name.contains("--") && !name.ends_with('-') && name.starts_with(|c: char| c.is_ascii_alphabetic()), "{name}");
+            assert_eq!(CopyId::named(&name).map(|copy| copy.to_string()), Some(name));
+        }
+    }
+
+    #[test]
+    fn names_that_look_alike_stay_apart() {
+        let long = "x".repeat(60);
+        assert_ne!(copy("a_b"), copy("a-b"));
+        assert_ne!(copy(&format!("{long}1")), copy(&format!("{long}2")));
+        let run = RunId("drill-20260105T000500Z".to_owned());
+        assert_ne!(CopyId::of("shop", &run, "orders"), CopyId::of("blog", &run, "orders"));
+        assert_ne!(CopyId::of("ab", &run, "c"), CopyId::of("a", &run, "bc"));
+    }
+
+    #[test]
+    fn a_replica_is_never_taken_for_a_copy() {
+        assert_eq!(CopyId::named("orders-replica"), None);
+        assert_eq!(CopyId::named(COPY_PREFIX), None);
+    }
+}

@@ -1,5 +1,7 @@
 //! The rules, each a pure function of plan, run, what was observed, and `now`.
 
+pub mod drill;
+
 use std::fmt;
 
 /// What a part should do about one thing. `W` and `R` are the part's own reasons, each one sentence.

@@ -6,9 +6,7 @@ mod journal;
 mod notices;
 mod reports;
 
-pub use database::{
-    COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId,
-};
+pub use database::{COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Notice, Notices};
 pub use reports::{Reports, Validate};

@@ -1,0 +1,15 @@
+//! Where reports lie, and the look at the standby while a drill holds it.
+
+use super::CallError;
+
+#[allow(async_fn_in_trait)]
+pub trait Reports {
+    /// Puts both forms of a run's report and says where the page lies. Putting it again replaces it.
+    async fn put(&self, run: &str, json: &str, html: &str) -> Result<String, CallError>;
+}
+
+#[allow(async_fn_in_trait)]
+pub trait Validate {
+    /// Asks one URL of the standby. `Ok(sentence)` where it answered 200, else why not; never an error: that is the finding.
+    async fn look(&self, url: &str) -> Result<String, String>;
+}

@@ -162,6 +162,11 @@ impl<J: Journal> Desk<'_, J> {
         self.told.borrow_mut().push(what.into());
     }
 
+    /// The history of a run, for its report.
+    pub async fn history(&self, run: &RunId) -> Result<Vec<Entry>, JournalError> {
+        self.journal.history(run).await
+    }
+
     /// The progress of this function in the open run, as a change of its item.
     pub fn progress<T: Serialize>(&self, view: &View, part: Part, progress: &T) -> Result<Write, WorkError> {
         let run = view.snapshot.head.run.as_ref().map(|run| run.id.clone()).unwrap_or(RunId(String::new()));

@@ -1,1 +1,15 @@
-fn main() {}
+use lambda_runtime::Error;
+use monthly_drill::MonthlyDrill;
+use relight::aws::reports::{S3Reports, UrlLook};
+use relight::aws::start::{Environment, serve};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let environment = Environment::load().await?;
+    let work = MonthlyDrill {
+        reports: S3Reports::new(&environment.aws, environment.settings.reports.clone()),
+        validate: UrlLook::new(&environment.aws),
+        people: environment.notices.clone(),
+    };
+    serve(environment, work).await
+}

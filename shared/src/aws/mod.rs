@@ -8,6 +8,8 @@ mod error;
 mod http;
 pub mod journal;
 pub mod notices;
+#[cfg(feature = "reports")]
+pub mod reports;
 pub mod start;
 
 use std::collections::BTreeMap;
@@ -70,6 +72,11 @@ impl Aws {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(FENCING_ATTEMPT).operation_timeout(FENCING_ATTEMPT).build())
             .build()
+    }
+
+    /// Whether calls go to one endpoint of our own (the stage), where a bucket's name is no host.
+    pub fn has_own_endpoint(&self) -> bool {
+        self.config.endpoint_url().is_some()
     }
 
     pub fn region(&self) -> &str {

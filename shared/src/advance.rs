@@ -179,9 +179,8 @@ pub fn missing(plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn stood_down(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<(Step, String)> {
-    // The word that stood it down holds against the observers that it overruled; only the quorum speaks louder.
-    let reopened = if run.words.stand_down.is_some() { false } else { suspicious(plan, &snapshot.head, verdict, now) && verdict.quorum_down(plan) };
-    if reopened {
+    // The word that stood it down holds until all is undone, even against the quorum that it overruled.
+    if run.words.stand_down.is_none() && suspicious(plan, &snapshot.head, verdict, now) && verdict.quorum_down(plan) {
         return Some((Step::Suspect, format!("suspected again while standing down: {}", names(verdict))));
     }
     undone(snapshot, run).then(|| (Step::Restored, "closed: everything is as it was before".to_owned()))
@@ -232,7 +231,7 @@ fn opened(plan: &Plan, database: &str) -> bool {
 /// Baseline given back and verified, nothing owed, STOP gone.
 fn undone(snapshot: &Snapshot, run: &Run) -> bool {
     let traffic = &snapshot.progress.traffic;
-    let stopped = traffic.held_out_at.is_some() && traffic.released_at.is_none();
+    let stopped = traffic.stop_asked_at.is_some() && traffic.released_at.is_none();
     let owed = snapshot.obligations.values().any(|obligation| !matches!(obligation.what, Owed::Capacity));
     snapshot.baseline.is_empty() && !owed && !stopped && snapshot.progress.restore.restored_at.is_some_and(|at| at >= run.phase_since)
 }
@@ -264,10 +263,7 @@ fn take(plan: &Plan, snapshot: &Snapshot, run: &Run, step: Step, said: String, v
             head.serving = Place::Primary;
             head.cool_down_until = now.saturating_add(plan.policy.cool_down).ok();
         }
-        Step::Suspect | Step::RealFailure => {
-            run.first_down = verdict.first_down().or(Some(now));
-            run.words.stand_down = None;
-        }
+        Step::Suspect | Step::RealFailure => run.first_down = verdict.first_down().or(Some(now)),
         Step::Complete | Step::Restored | Step::Hold | Step::Restore => {}
     }
     head.run = Some(run);

@@ -43,49 +43,70 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Takes a word in. Says whether anything but the time of the last look changed. An older word changes nothing.
+    /// Takes in the word of an observer that is asked again and again. Says whether anything but the time of the last look
+    /// changed. An older word changes nothing.
     pub fn hear(&mut self, observer: &str, word: Word, at: Timestamp, reason: impl Into<String>) -> Heard {
         match self.observers.get_mut(observer) {
-            Some(held) if at < held.seen => Heard::Older,
-            Some(held) if held.word == word => {
+            // A look is never older than the last one by more than a clock that jumped; then the new one counts.
+            Some(held) if at < held.seen && held.seen.duration_since(at) <= PROBE_AGES => Heard::Older,
+            Some(held) if at >= held.seen && held.word == word => {
                 held.seen = at;
                 held.reason = reason.into();
                 Heard::Again
             }
-            _ => {
-                self.observers.insert(observer.to_owned(), Sighting { word, since: at, seen: at, reason: reason.into() });
-                Heard::Changed
-            }
+            _ => self.replace(observer, word, at, reason.into()),
         }
+    }
+
+    /// Takes in an alarm's change of state. It tells of changes only: the same state with a later time was another one in
+    /// between, whose message is lost or late, and counts from now on.
+    pub fn hear_change(&mut self, observer: &str, word: Word, at: Timestamp, reason: impl Into<String>) -> Heard {
+        match self.observers.get(observer) {
+            Some(held) if at < held.since => Heard::Older,
+            Some(held) if at == held.since && held.word == word => Heard::Again,
+            _ => self.replace(observer, word, at, reason.into()),
+        }
+    }
+
+    fn replace(&mut self, observer: &str, word: Word, at: Timestamp, reason: String) -> Heard {
+        self.observers.insert(observer.to_owned(), Sighting { word, since: at, seen: at, reason });
+        Heard::Changed
     }
 
     /// What each independent source says at `now`.
     pub fn judge(&self, plan: &Plan, now: Timestamp) -> Verdict {
-        let mut sources: BTreeMap<&str, (Word, Timestamp)> = BTreeMap::new();
+        let mut sources: BTreeMap<&str, Option<&Sighting>> = BTreeMap::new();
         for observer in &plan.observers {
-            let (word, since) = self.word(plan, &observer.name, now);
-            let entry = sources.entry(observer.source()).or_insert((word, since));
-            // Two witnesses through one source: the one that spoke last knows better; any word beats none.
-            if entry.0 == Word::Unknown || (word != Word::Unknown && since > entry.1) {
-                *entry = (word, since);
+            let said = self.said(plan, &observer.name, now);
+            let source = sources.entry(observer.source()).or_default();
+            // Two witnesses through one source: the one that looked last knows better; any word beats none.
+            if said.map(|said| said.seen) > source.map(|source| source.seen) {
+                *source = said;
             }
         }
-        let of =
-            |wanted: Word| sources.iter().filter(|(_, (word, _))| *word == wanted).map(|(name, (_, since))| ((*name).to_owned(), *since)).collect();
+        let word = |said: Option<&Sighting>| said.map_or((Word::Unknown, now), |said| (said.word, said.since));
+        let of = |wanted: Word| {
+            let words = sources.iter().map(|(name, said)| (*name, word(*said)));
+            words.filter(|(_, (word, _))| *word == wanted).map(|(name, (_, since))| (name.to_owned(), since)).collect()
+        };
         Verdict { down: of(Word::Down), up: of(Word::Up), unknown: of(Word::Unknown).into_keys().collect() }
     }
 
     /// The word of one observer at `now`, aged.
     pub fn word(&self, plan: &Plan, observer: &str, now: Timestamp) -> (Word, Timestamp) {
-        let Some(sighting) = self.observers.get(observer) else { return (Word::Unknown, now) };
-        let (from, ages) = match plan.observer(observer).map(|observer| &observer.kind) {
-            Some(ObserverKind::Alarm { .. }) => (sighting.since, ALARM_AGES),
-            Some(_) => (sighting.seen, PROBE_AGES),
-            None => return (Word::Unknown, now),
+        self.said(plan, observer, now).map_or((Word::Unknown, now), |said| (said.word, said.since))
+    }
+
+    /// What an observer says, unless it says nothing or its word has aged.
+    fn said(&self, plan: &Plan, observer: &str, now: Timestamp) -> Option<&Sighting> {
+        let sighting = self.observers.get(observer)?;
+        let ages = match plan.observer(observer)?.kind {
+            ObserverKind::Alarm { .. } => ALARM_AGES,
+            ObserverKind::Probe { .. } | ObserverKind::Checkers { .. } => PROBE_AGES,
         };
         // A word from the future is a clock that jumped: as good as none.
-        let age = now.duration_since(from);
-        if age > ages || age < -PROBE_AGES { (Word::Unknown, now) } else { (sighting.word, sighting.since) }
+        let age = now.duration_since(sighting.seen);
+        (sighting.word != Word::Unknown && age <= ages && age >= -PROBE_AGES).then_some(sighting)
     }
 }
 

@@ -44,7 +44,7 @@ fn hear_alarm(plan: &Plan, snapshot: &Snapshot, alarm: &AlarmNotice, by: &str, n
         return say(format!("ignored {}: no observer of the plan names it", alarm.arn));
     };
     let mut evidence = snapshot.evidence.clone();
-    match evidence.hear(&observer.name, alarm.word, alarm.changed_at, alarm.reason.as_str()) {
+    match evidence.hear_change(&observer.name, alarm.word, alarm.changed_at, alarm.reason.as_str()) {
         Heard::Older => say(format!("ignored an older word of {}", observer.name)),
         // The same change delivered twice: nothing to write.
         Heard::Again => say(format!("{} still says {:?}", observer.name, alarm.word)),

@@ -177,6 +177,11 @@ impl Run {
     pub fn step(&mut self, step: Step, now: Timestamp) -> Result<(), Illegal> {
         let (mode, phase) = transition(self.mode, self.phase, step)?;
         self.was_drill |= self.mode != mode;
+        if matches!(step, Step::Suspect | Step::RealFailure) {
+            // What was confirmed, allowed or accepted was so for another failure: a loss accepted at noon is not one
+            // accepted at midnight.
+            (self.first_down, self.confirmed_at, self.committed_at, self.words) = (None, None, None, Words::default());
+        }
         self.mode = mode;
         self.phase = phase;
         self.phase_since = now;

@@ -266,13 +266,15 @@ pub struct SecretStep {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrafficProgress {
-    /// The STOP object was seen in place.
+    /// Written before the STOP object is put: from here on it may be in place.
+    pub stop_asked_at: Option<Timestamp>,
+    /// The STOP object was seen in place. Taken back before it is removed, so that nobody counts on one that is about to go.
     pub held_out_at: Option<Timestamp>,
     /// The old writers, by the database's name.
     pub fenced: BTreeMap<String, FenceStep>,
     /// Users' name answers the standby, and the standby answers.
     pub opened_at: Option<Timestamp>,
-    /// STOP was seen absent, after it had been present.
+    /// STOP was seen absent, after it had been asked for.
     pub released_at: Option<Timestamp>,
     /// What users' DNS answered last.
     pub users_at: Option<Place>,
@@ -283,6 +285,7 @@ pub struct TrafficProgress {
 pub struct FenceStep {
     pub done_at: Option<Timestamp>,
     pub attempts: u32,
+    pub last_at: Option<Timestamp>,
     /// Why not yet.
     pub last: String,
 }

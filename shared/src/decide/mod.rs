@@ -1,6 +1,8 @@
 //! The rules, each a pure function of plan, run, what was observed, and `now`.
 
 pub mod drill;
+pub mod traffic;
+pub mod watch;
 
 use std::fmt;
 

@@ -5,11 +5,15 @@ mod database;
 mod journal;
 mod notices;
 mod reports;
+mod secrets;
+mod traffic;
 
 pub use database::{COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Notice, Notices};
 pub use reports::{Reports, Validate};
+pub use secrets::{DISPOSABLE_PREFIX, Described, DisposableName, Login, LoginError, Proof, Rotating, SecretName, Secrets, Seen, Stage};
+pub use traffic::{Eyes, Fetched, Resolved, Traffic};
 
 use std::error::Error;
 

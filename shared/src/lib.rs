@@ -22,6 +22,7 @@ pub mod ports;
 pub mod report;
 pub mod run;
 pub mod say;
+pub mod secret;
 pub mod state;
 
 #[cfg(feature = "aws")]

@@ -1,0 +1,331 @@
+//! The value of a secret: a JSON object in the shape that Secrets Manager's own rotation functions read and write.
+//!
+//! It never shows itself: no `Display`, no `Serialize`, a `Debug` that says nothing, errors that name a key and never a
+//! value, and memory that is overwritten when it is dropped. What Relight does not know is kept as it was, in its order,
+//! because applications may read it.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::ports::LoginError;
+use crate::state::Endpoint;
+
+/// What PostgreSQL listens on where the secret does not say.
+const POSTGRES_PORT: u16 = 5432;
+/// The database that a login opens where the secret does not say; it always exists.
+const MAINTENANCE_DATABASE: &str = "postgres";
+/// Suffix of the second of two alternating users, as in AWS's own rotation functions.
+const CLONE: &str = "_clone";
+/// PostgreSQL cuts longer names silently, and the wrong user would be meant.
+const LONGEST_NAME: usize = 63;
+
+/// A parsed secret.
+#[derive(Clone, PartialEq)]
+pub struct SecretValue {
+    fields: Vec<(String, Value)>,
+}
+
+/// Whether a login is encrypted, by the secret's `ssl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// `ssl` is missing: TLS first, plaintext where that fails.
+    Preferred,
+    /// `true`: TLS or nothing.
+    Required,
+    /// `false`: plaintext.
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the secret's value is no JSON object with keys like username, password, host; put one (docs/databases.md shows it)")]
+pub struct BadSecret;
+
+impl SecretValue {
+    /// Parses the secret's string. The error says nothing of it: serde's would quote the place where it broke.
+    pub fn parse(text: &str) -> Result<SecretValue, BadSecret> {
+        let Fields(fields) = serde_json::from_str(text).map_err(|_| BadSecret)?;
+        Ok(SecretValue { fields })
+    }
+
+    /// The JSON text, for Secrets Manager alone.
+    pub fn to_json(&self) -> Zeroizing<String> {
+        // Maps of strings to values always serialise.
+        Zeroizing::new(serde_json::to_string(&Object(&self.fields)).unwrap_or_default())
+    }
+
+    pub fn engine(&self) -> Option<&str> {
+        self.text("engine")
+    }
+
+    pub fn username(&self) -> Result<&str, LoginError> {
+        self.text("username").ok_or(LoginError::Incomplete("username"))
+    }
+
+    pub fn password(&self) -> Result<&str, LoginError> {
+        self.text("password").ok_or(LoginError::Incomplete("password"))
+    }
+
+    /// Where it logs in.
+    pub fn endpoint(&self) -> Result<Endpoint, LoginError> {
+        let host = self.text("host").ok_or(LoginError::Incomplete("host"))?;
+        let port = match self.get("port") {
+            None | Some(Value::Null) => Some(POSTGRES_PORT),
+            Some(Value::Number(port)) => port.as_u64().and_then(|port| u16::try_from(port).ok()),
+            Some(Value::String(port)) => port.parse().ok(),
+            Some(_) => None,
+        };
+        Ok(Endpoint { host: host.to_owned(), port: port.ok_or(LoginError::Incomplete("port"))? })
+    }
+
+    pub fn database(&self) -> &str {
+        self.text("dbname").unwrap_or(MAINTENANCE_DATABASE)
+    }
+
+    pub fn tls(&self) -> Tls {
+        match self.get("ssl") {
+            Some(Value::Bool(true)) => Tls::Required,
+            Some(Value::Bool(false)) => Tls::Off,
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Tls::Required,
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Tls::Off,
+            _ => Tls::Preferred,
+        }
+    }
+
+    /// ARN of the secret of the user that may create and alter users; its presence means alternating users.
+    pub fn master_arn(&self) -> Option<&str> {
+        self.text("masterarn")
+    }
+
+    /// The same credentials for another endpoint.
+    pub fn at(&self, endpoint: &Endpoint) -> SecretValue {
+        let mut value = self.clone();
+        value.set("host", endpoint.host.clone().into());
+        // An application that reads a string keeps reading a string.
+        let port = if self.text("port").is_some() { endpoint.port.to_string().into() } else { endpoint.port.into() };
+        value.set("port", port);
+        value
+    }
+
+    /// The same with another user's name and password, as another version has them.
+    pub fn with_login_of(&self, other: &SecretValue) -> SecretValue {
+        let mut value = self.clone();
+        for key in ["username", "password"] {
+            if let Some(held) = other.get(key) {
+                value.set(key, held.clone());
+            }
+        }
+        value
+    }
+
+    pub fn with_password(&self, password: &str) -> SecretValue {
+        let mut value = self.clone();
+        value.set("password", password.into());
+        value
+    }
+
+    pub fn with_username(&self, username: &str) -> SecretValue {
+        let mut value = self.clone();
+        value.set("username", username.into());
+        value
+    }
+
+    pub fn with_master_arn(&self, arn: &str) -> SecretValue {
+        let mut value = self.clone();
+        value.set("masterarn", arn.into());
+        value
+    }
+
+    pub fn without_master_arn(&self) -> SecretValue {
+        let mut value = self.clone();
+        value.fields.retain(|(key, _)| key != "masterarn");
+        value
+    }
+
+    /// The other of two alternating users.
+    pub fn twin(&self) -> Result<String, LoginError> {
+        let username = self.username()?;
+        let twin = username.strip_suffix(CLONE).map_or_else(|| format!("{username}{CLONE}"), str::to_owned);
+        if twin.is_empty() || twin.len() > LONGEST_NAME { Err(LoginError::NameTooLong) } else { Ok(twin) }
+    }
+
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.fields.iter().find(|(held, _)| held == key).map(|(_, value)| value)
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    fn set(&mut self, key: &str, value: Value) {
+        match self.fields.iter_mut().find(|(held, _)| held == key) {
+            Some((_, held)) => {
+                wipe(held);
+                *held = value;
+            }
+            None => self.fields.push((key.to_owned(), value)),
+        }
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretValue(..)")
+    }
+}
+
+impl Drop for SecretValue {
+    fn drop(&mut self) {
+        self.fields.iter_mut().for_each(|(_, value)| wipe(value));
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// An ARN of the same secret in another Region: replicas differ in nothing else.
+pub fn arn_in(arn: &str, region: &str) -> String {
+    let parts: Vec<&str> = arn.split(':').enumerate().map(|(index, part)| if index == 3 { region } else { part }).collect();
+    parts.join(":")
+}
+
+/// An object in its written order, which serde_json's own map would sort away.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields: Vec<(String, Value)> = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if fields.iter().any(|(held, _)| *held == key) {
+                        // Two values under one key: which of them a reader takes is its own secret.
+                        return Err(A::Error::custom("a key twice"));
+                    }
+                    fields.push((key, value));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+struct Object<'a>(&'a [(String, Value)]);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0 {
+            map.serialize_entry(key, value).map_err(|_| S::Error::custom("a secret's field"))?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        r#"{"zone":"b","username":"app","password":"pa'ss\"w","engine":"postgres","host":"old.example","port":5432,"extra":{"b":1,"a":[2]}}"#;
+
+    fn value(text: &str) -> SecretValue {
+        SecretValue::parse(text).expect("a secret")
+    }
+
+    fn endpoint() -> Endpoint {
+        Endpoint { host: "new.example".to_owned(), port: 6543 }
+    }
+
+    #[test]
+    fn another_endpoint_keeps_unknown_keys_and_their_order() {
+        let moved = value(TEXT).at(&endpoint());
+        let expected =
+            r#"{"zone":"b","username":"app","password":"pa'ss\"w","engine":"postgres","host":"new.example","port":6543,"extra":{"a":[2],"b":1}}"#;
+        assert_eq!(moved.to_json().as_str(), expected);
+        assert_eq!(moved.endpoint(), Ok(endpoint()));
+    }
+
+    #[test]
+    fn a_port_that_was_a_string_stays_one() {
+        let moved = value(r#"{"host":"h","port":"5432"}"#).at(&endpoint());
+        assert_eq!(moved.to_json().as_str(), r#"{"host":"new.example","port":"6543"}"#);
+        assert_eq!(moved.endpoint(), Ok(endpoint()));
+    }
+
+    #[test]
+    fn a_secret_without_port_and_database_has_postgres_own() {
+        let value = value(r#"{"host":"h","username":"u","password":"p"}"#);
+        assert_eq!(value.endpoint().map(|endpoint| endpoint.port), Ok(5432));
+        assert_eq!(value.database(), "postgres");
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_said_and_not_guessed() {
+        for port in ["70000", "\"x\"", "true", "-1", "1.5"] {
+            let value = value(&format!(r#"{{"host":"h","port":{port}}}"#));
+            assert_eq!(value.endpoint(), Err(LoginError::Incomplete("port")), "{port}");
+        }
+    }
+
+    #[test]
+    fn ssl_missing_prefers_tls_and_what_it_says_is_binding() {
+        let rule = |ssl: &str| value(&format!(r#"{{"host":"h"{ssl}}}"#)).tls();
+        assert_eq!(rule(""), Tls::Preferred);
+        assert_eq!(rule(r#","ssl":true"#), Tls::Required);
+        assert_eq!(rule(r#","ssl":"True""#), Tls::Required);
+        assert_eq!(rule(r#","ssl":false"#), Tls::Off);
+        assert_eq!(rule(r#","ssl":"false""#), Tls::Off);
+        assert_eq!(rule(r#","ssl":7"#), Tls::Preferred);
+    }
+
+    #[test]
+    fn users_alternate() {
+        assert_eq!(value(r#"{"username":"app"}"#).twin().as_deref(), Ok("app_clone"));
+        assert_eq!(value(r#"{"username":"app_clone"}"#).twin().as_deref(), Ok("app"));
+        assert_eq!(value(r#"{"username":"_clone"}"#).twin(), Err(LoginError::NameTooLong));
+        let long = format!(r#"{{"username":"{}"}}"#, "x".repeat(58));
+        assert_eq!(value(&long).twin(), Err(LoginError::NameTooLong));
+    }
+
+    #[test]
+    fn an_arn_differs_in_its_region_only() {
+        let arn = "arn:aws:secretsmanager:us-east-2:123456789012:secret:shop/admin-AbCdEf";
+        assert_eq!(arn_in(arn, "us-west-2"), "arn:aws:secretsmanager:us-west-2:123456789012:secret:shop/admin-AbCdEf");
+    }
+
+    #[test]
+    fn nothing_that_is_shown_contains_the_value() {
+        let shown = format!("{:?}{:#?}", value(TEXT), Some(value(TEXT)));
+        assert!(!shown.contains("pa'ss") && !shown.contains("app") && !shown.contains("example"), "{shown}");
+        for broken in [r#"{"password":"hunter2""#, r#""hunter2""#, "hunter2", r#"["hunter2"]"#, r#"{"a":"hunter2","a":"hunter2"}"#] {
+            let error = SecretValue::parse(broken).expect_err("no object");
+            assert!(!format!("{error}{error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_overwritten_or_dropped_is_wiped() {
+        let mut held = Value::Array(vec![Value::from("hunter2"), serde_json::json!({ "deep": "hunter2" })]);
+        wipe(&mut held);
+        assert_eq!(held, serde_json::json!(["", { "deep": "" }]));
+    }
+}

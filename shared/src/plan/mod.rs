@@ -3,11 +3,13 @@
 //! Types take what types can take (a negative count, an unknown key or engine does not parse); what they cannot is
 //! [`validate`]'s, which lists every mistake at once. docs/plan.md shows every key.
 
+mod put;
 mod validate;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+pub use put::{NotPut, put};
 pub use validate::{Mistake, Mistakes};
 
 /// A plan that has passed validation, or a part of a test that says so itself.

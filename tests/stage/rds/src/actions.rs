@@ -5,12 +5,11 @@ use crate::Inner;
 use crate::describe::{arn, write_snapshot, write_tags};
 use crate::fault::{Fault, PromotionFault};
 use crate::instance::{Change, Login, apply_pending, source};
+use crate::page::Page;
 use crate::params::Params;
 use crate::state::{Key, Pending, Record, Snapshot, Status};
 use crate::xml::Xml;
 use std::sync::Arc;
-
-const PAGE: usize = 100;
 
 /// None: the action has no result of its own.
 type Answer = Result<Option<Xml>, Fault>;
@@ -382,30 +381,6 @@ fn begin(inner: &Inner, key: &Key, from: Status, to: Status) -> Result<(), Fault
     record.status = to;
     record.busy = true;
     Ok(())
-}
-
-struct Page {
-    after: Option<String>,
-    size: usize,
-}
-
-impl Page {
-    fn from(params: &mut Params) -> Result<Page, Fault> {
-        let size = params.take_as("MaxRecords")?.unwrap_or(PAGE);
-        if !(20..=PAGE).contains(&size) {
-            return Err(Fault::invalid_value(format!("Invalid value {size} for MaxRecords. Must be between 20 and {PAGE}")));
-        }
-        Ok(Page { after: params.take("Marker"), size })
-    }
-
-    /// The items of this page and the marker of the next: the last name shown, so that what comes and goes meanwhile shifts nothing.
-    fn of<T>(&self, mut items: Vec<T>, name: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
-        items.retain(|item| self.after.as_deref().is_none_or(|after| name(item) > after));
-        let more = items.len() > self.size;
-        items.truncate(self.size);
-        let marker = items.last().filter(|_| more).map(|item| name(item).to_owned());
-        (items, marker)
-    }
 }
 
 fn new_record(inner: &Inner, key: &Key) -> Record {

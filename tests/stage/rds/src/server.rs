@@ -172,6 +172,7 @@ impl Server {
             sleep(POLL).await;
         }
         self.admin.lock().await.take();
+        self.postgres.free_shared_memory(&self.data).await;
     }
 
     /// In order, with its sessions ended; after `patience` at once. A server that shuts down in order waits for its replicas
@@ -246,6 +247,18 @@ impl Server {
         Error::Sql { operation, data: self.data.clone(), source }
     }
 
+    /// Data and log of a server that has ended.
+    pub(crate) fn remove_files(&self) -> Result<(), Error> {
+        let _ = std::fs::remove_file(self.log_path());
+        match std::fs::remove_dir_all(&self.data) {
+            // An instance whose creation failed early has none.
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Folder { operation: "remove", path: self.data.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn log_path(&self) -> PathBuf {
         self.data.with_extension(format!("{}.log", self.data.extension().unwrap_or_default().to_string_lossy()))
     }
@@ -283,7 +296,7 @@ fn children_of(parent: i32) -> Vec<i32> {
     pids.filter(|pid| stat_of(*pid).is_some_and(|(_, of)| of == parent)).collect()
 }
 
-fn is_running(pid: i32) -> bool {
+pub(crate) fn is_running(pid: i32) -> bool {
     stat_of(pid).is_some_and(|(state, _)| state != 'Z')
 }
 

@@ -4,14 +4,14 @@ use crate::api;
 use crate::error::Error;
 use crate::fault::PromotionFault;
 use crate::postgres::{Binaries, Postgres};
-use crate::server::{OnSpawn, Server, send};
+use crate::server::{OnSpawn, Server, is_running, send};
 use crate::state::{Disturbance, Key, State, Status};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -265,14 +265,17 @@ struct Owner {
 }
 
 impl Drop for Owner {
-    /// Nothing can be waited for here. SIGQUIT lets a server end its children and free its shared memory; a runtime that ends
-    /// right after this kills what is left of it.
+    /// SIGQUIT lets a server end its children and free its shared memory. That is waited for, shortly: a runtime that ends right
+    /// after this, as after a failed test, kills what is left.
     fn drop(&mut self) {
         self.inner.tasks().abort_all();
-        for server in self.inner.servers() {
-            if let Some(pid) = server.now().pid() {
-                send(pid, Signal::SIGQUIT);
-            }
+        let pids: Vec<i32> = self.inner.servers().iter().filter_map(|server| server.now().pid()).collect();
+        for pid in &pids {
+            send(*pid, Signal::SIGQUIT);
+        }
+        let limit = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < limit && pids.iter().any(|pid| is_running(*pid)) {
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use stage_rds::Darkness;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -10,11 +11,7 @@ async fn killed_primary_loses_what_was_on_its_way_and_its_replica_is_promoted() 
     let stage = Stage::with_replica("failover").await;
     let app = stage.login(PRIMARY, "orders").await.expect("login");
     app.batch_execute("CREATE TABLE orders (id serial PRIMARY KEY); INSERT INTO orders SELECT FROM generate_series(1, 100)").await.expect("rows");
-    until("the replica has the rows", async || {
-        let there = stage.rds.sql(STANDBY, "orders-west", "shop", "SELECT count(*) FROM orders").await;
-        there.ok().filter(|rows| rows[0][0].as_deref() == Some("100"))
-    })
-    .await;
+    stage.arrived(STANDBY, "orders-west", 100).await;
 
     let replica = instance(&stage.standby, "orders-west").await;
     assert_eq!(replica.read_replica_source_db_instance_identifier(), Some(arn(PRIMARY, "orders").as_str()));
@@ -25,7 +22,7 @@ async fn killed_primary_loses_what_was_on_its_way_and_its_replica_is_promoted() 
 
     stage.rds.set_delay(STANDBY, "orders-west", Duration::from_secs(2));
     app.batch_execute("INSERT INTO orders SELECT FROM generate_series(1, 10)").await.expect("rows in time");
-    until("rows older than the delay arrive", async || (stage.count(STANDBY, "orders-west").await == 110).then_some(())).await;
+    stage.arrived(STANDBY, "orders-west", 110).await;
     let lag = stage.rds.replica_lag().await;
     assert!(lag.len() == 1 && lag[0].2 >= 1.9 && lag[0].2 < 10.0, "a replica 2 s behind: {lag:?}");
 
@@ -48,6 +45,29 @@ async fn killed_primary_loses_what_was_on_its_way_and_its_replica_is_promoted() 
 
     stage.rds.restore(PRIMARY).await.expect("restored");
     assert_eq!(stage.count(PRIMARY, "orders").await, 115, "the old primary has what it had committed");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn replica_of_a_region_that_went_dark_is_promoted_without_what_was_in_flight() {
+    let stage = Stage::with_replica("dark-failover").await;
+    let app = stage.login(PRIMARY, "orders").await.expect("login");
+    app.batch_execute("CREATE TABLE orders (id serial PRIMARY KEY); INSERT INTO orders DEFAULT VALUES").await.expect("a row");
+    stage.arrived(STANDBY, "orders-west", 1).await;
+    stage.rds.set_delay(STANDBY, "orders-west", Duration::from_secs(1));
+    app.batch_execute("INSERT INTO orders SELECT FROM generate_series(1, 5)").await.expect("rows too late");
+    stage.rds.dark(PRIMARY, Darkness::Killed).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(stage.count(STANDBY, "orders-west").await, 1, "what was in flight never arrives");
+
+    let seen = promote_and_watch(&stage).await;
+    assert_eq!(seen.last().map(String::as_str), Some("available"));
+    let app = stage.login(STANDBY, "orders-west").await.expect("login");
+    app.batch_execute("INSERT INTO orders DEFAULT VALUES").await.expect("the promoted replica takes writes");
+
+    stage.rds.start_server(PRIMARY, "orders").await.expect("started in the dark, for the count");
+    assert_eq!(stage.count(PRIMARY, "orders").await, 6);
+    assert_eq!(stage.login(PRIMARY, "orders").await.expect_err("still dark"), "timed out");
     stage.end().await;
 }
 

@@ -15,6 +15,7 @@ async fn dark_region_answers_nothing_until_it_is_restored() {
     let stage = Stage::with_replica("dark").await;
     let app = stage.login(PRIMARY, "orders").await.expect("login");
     app.batch_execute("CREATE TABLE orders (id serial PRIMARY KEY)").await.expect("a table");
+    stage.arrived(STANDBY, "orders-west", 0).await;
     assert!(lag_of_the_replica(&stage).await >= 0.0);
 
     stage.rds.dark(PRIMARY, Darkness::Silent).await;
@@ -30,7 +31,7 @@ async fn dark_region_answers_nothing_until_it_is_restored() {
     assert_eq!(stage.count(STANDBY, "orders-west").await, 0);
 
     stage.rds.restore(PRIMARY).await.expect("restored");
-    until("the row arrives", async || (stage.count(STANDBY, "orders-west").await == 1).then_some(())).await;
+    stage.arrived(STANDBY, "orders-west", 1).await;
 
     stage.rds.dark(PRIMARY, Darkness::Killed).await;
     assert_eq!(stage.rds.groups().len(), 1, "its server is dead");
@@ -38,7 +39,7 @@ async fn dark_region_answers_nothing_until_it_is_restored() {
     stage.rds.restore(PRIMARY).await.expect("restored");
     let app = stage.login(PRIMARY, "orders").await.expect("login");
     app.batch_execute("INSERT INTO orders DEFAULT VALUES").await.expect("a row");
-    until("replication goes on", async || (stage.count(STANDBY, "orders-west").await == 2).then_some(())).await;
+    stage.arrived(STANDBY, "orders-west", 2).await;
 
     stage.rds.dark(STANDBY, Darkness::Silent).await;
     assert!(stage.rds.replica_lag().await.is_empty(), "a dark Region publishes no metric");
@@ -59,10 +60,7 @@ async fn cut_replica_reports_the_error_and_catches_up_later() {
     let app = stage.login(PRIMARY, "orders").await.expect("login");
     app.batch_execute("CREATE TABLE orders (id serial PRIMARY KEY); INSERT INTO orders DEFAULT VALUES").await.expect("a row");
     stage.rds.set_cut(STANDBY, "orders-west", false);
-    until("it catches up", async || {
-        stage.rds.sql(STANDBY, "orders-west", "shop", "SELECT FROM orders").await.is_ok_and(|rows| rows.len() == 1).then_some(())
-    })
-    .await;
+    stage.arrived(STANDBY, "orders-west", 1).await;
 
     // Long beyond wal_receiver_timeout: the link's own keepalives hold the stream.
     stage.rds.set_delay(STANDBY, "orders-west", Duration::from_secs(600));
@@ -72,7 +70,7 @@ async fn cut_replica_reports_the_error_and_catches_up_later() {
     assert_eq!(instance(&stage.standby, "orders-west").await.status_infos()[0].status(), Some("replicating"));
     assert_eq!(stage.count(STANDBY, "orders-west").await, 1);
     stage.rds.set_delay(STANDBY, "orders-west", Duration::ZERO);
-    until("what was on its way arrives", async || (stage.count(STANDBY, "orders-west").await == 2).then_some(())).await;
+    stage.arrived(STANDBY, "orders-west", 2).await;
     stage.end().await;
 }
 

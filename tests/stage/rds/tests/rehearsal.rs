@@ -30,7 +30,7 @@ async fn replica_of_the_replica_is_promoted_and_deleted_without_a_trace() {
     assert_eq!(source.read_replica_db_instance_identifiers(), ["rehearsal"]);
 
     app.batch_execute("INSERT INTO orders DEFAULT VALUES").await.expect("a row");
-    until("the row came down the chain", async || (stage.count(STANDBY, "rehearsal").await == 2).then_some(())).await;
+    stage.arrived(STANDBY, "rehearsal", 2).await;
 
     stage.standby.promote_read_replica().db_instance_identifier("rehearsal").send().await.expect("accepted");
     until("the copy is a writer", async || {
@@ -42,7 +42,7 @@ async fn replica_of_the_replica_is_promoted_and_deleted_without_a_trace() {
     drill.batch_execute("INSERT INTO orders SELECT FROM generate_series(1, 50)").await.expect("the copy takes writes");
 
     app.batch_execute("INSERT INTO orders DEFAULT VALUES").await.expect("a row");
-    until("the real replica goes on", async || (stage.count(STANDBY, "orders-west").await == 3).then_some(())).await;
+    stage.arrived(STANDBY, "orders-west", 3).await;
     assert_eq!(stage.count(STANDBY, "rehearsal").await, 52);
 
     stage.standby.delete_db_instance().db_instance_identifier("rehearsal").skip_final_snapshot(true).send().await.expect("accepted");

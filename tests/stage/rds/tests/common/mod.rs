@@ -28,11 +28,11 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn start(name: &str) -> Stage {
         let timing = Timing {
-            creating: Duration::from_millis(200),
-            backing_up: Duration::from_millis(400),
-            unseen: Duration::from_millis(200),
-            promotion: Duration::from_millis(1000),
-            modifying: Duration::from_millis(200),
+            creating: Duration::from_millis(300),
+            backing_up: Duration::from_millis(1000),
+            unseen: Duration::from_millis(500),
+            promotion: Duration::from_millis(1600),
+            modifying: Duration::from_millis(400),
             deleting: Duration::from_millis(200),
             ..Timing::default()
         };
@@ -71,6 +71,15 @@ impl Stage {
     /// A session of the application, through the endpoint that RDS names.
     pub(crate) async fn login(&self, region: &str, id: &str) -> Result<tokio_postgres::Client, String> {
         login(self.rds.endpoint(region, id).expect("an endpoint"), PASSWORD).await
+    }
+
+    /// Waits for the table too, which comes the same way as its rows.
+    pub(crate) async fn arrived(&self, region: &str, id: &str, rows: usize) {
+        until(&format!("{id} has {rows} rows"), async || {
+            let there = self.rds.sql(region, id, "shop", "SELECT FROM orders").await;
+            there.is_ok_and(|found| found.len() == rows).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn count(&self, region: &str, id: &str) -> i64 {

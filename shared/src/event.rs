@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::evidence::Word;
 
+/// Characters of an alarm's reason that are kept: it goes into the journal's evidence, whose item is small.
+const REASON: usize = 300;
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
     /// Each minute, in peace and in a crisis.
@@ -214,7 +217,8 @@ fn parse_message(message: &str) -> Result<Trigger, Unreadable> {
     };
     let changed_at = alarm_time(&alarm.state_change_time).ok_or(Unreadable::Time(alarm.state_change_time))?;
     let account = alarm.alarm_arn.split(':').nth(4).map_or(alarm.aws_account_id, str::to_owned);
-    Ok(Trigger::Alarm(AlarmNotice { arn: alarm.alarm_arn, account, word, changed_at, reason: alarm.new_state_reason }))
+    let reason = alarm.new_state_reason.chars().take(REASON).collect();
+    Ok(Trigger::Alarm(AlarmNotice { arn: alarm.alarm_arn, account, word, changed_at, reason }))
 }
 
 /// `2026-01-05T00:05:11.123+0000`: the offset lacks RFC 3339's colon.

@@ -4,13 +4,21 @@
 //! Building a client is cheap, its TLS root store is not: all clients share one connector ([`OneConnector`]). Every call is
 //! counted by an interceptor; the counts go into the run's history, and so into the report.
 
+#[cfg(any(feature = "traffic", feature = "metrics"))]
+pub mod dns;
 mod error;
+#[cfg(feature = "metrics")]
+pub mod heartbeat;
 mod http;
 pub mod journal;
 pub mod notices;
+#[cfg(any(feature = "traffic", feature = "metrics"))]
+pub mod probe;
 #[cfg(feature = "reports")]
 pub mod reports;
 pub mod start;
+#[cfg(feature = "traffic")]
+pub mod stop;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

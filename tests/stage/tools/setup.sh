@@ -1,0 +1,68 @@
+#!/bin/sh
+# Makes the virtual environment of the stage: target/venv, or the folder that RELIGHT_VENV names.
+#
+# A stamp of what was asked for lets a second run end at once. The environment is made anew where the stamp differs: an
+# environment that was half made, or made for another Python, is never mended.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+venv=${RELIGHT_VENV:-$root/target/venv}
+
+fail() {
+    printf 'tools: %s\n' "$1" >&2
+    exit 1
+}
+
+has_postgres() {
+    command -v initdb >/dev/null 2>&1 && return 0
+    for folder in /usr/lib/postgresql/*/bin /usr/local/pgsql/bin; do
+        [ -x "$folder/initdb" ] && return 0
+    done
+    return 1
+}
+
+make_venv() {
+    # Debian ships Python without ensurepip; another pip, or virtualenv, can fill a bare environment then.
+    python3 -m venv --clear "$venv" && return 0
+    if python3 -m venv --clear --without-pip "$venv"; then
+        python3 -m pip --python "$venv/bin/python" install --quiet --disable-pip-version-check pip && return 0
+    fi
+    python3 -m virtualenv --quiet --clear "$venv"
+}
+
+command -v python3 >/dev/null 2>&1 || fail "python3 is missing; install Python 3.10 or later (Debian: apt install python3 python3-venv)"
+version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2] if sys.version_info >= (3, 10) else "")')
+[ -n "$version" ] || fail "$(python3 --version) is too old; install Python 3.10 or later and put it first on the PATH"
+
+set -- -r "$here/requirements.txt"
+has_postgres || set -- "$@" -r "$here/requirements-postgres.txt"
+
+# The words of the command say whether PostgreSQL comes along; the folder matters, since scripts in it name it.
+wanted=$( (printf '%s\n' "$version" "$venv" "$@"; cat "$here"/requirements*.txt) | cksum)
+stamp=$venv/relight.stamp
+[ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && exit 0
+
+# Two makes may start at once. The lock falls with this process, however it ends; where flock is missing they must not.
+mkdir -p "$(dirname "$venv")"
+if command -v flock >/dev/null 2>&1; then
+    exec 9>"$venv.lock"
+    flock 9
+    [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && exit 0
+fi
+
+log=$venv.log
+: >"$log"
+printf 'tools: installing the emulators and cargo-lambda into %s (a minute or two, once) ... ' "$venv" >&2
+began=$(date +%s)
+if ! make_venv >>"$log" 2>&1; then
+    echo failed >&2
+    fail "no virtual environment could be made (see $log); install venv (Debian: apt install python3-venv) or virtualenv"
+fi
+if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" >>"$log" 2>&1; then
+    echo failed >&2
+    tail -n 5 "$log" >&2
+    fail "pip could not install what tests/stage/tools/requirements.txt names (see $log); check the network and pip's index, then run it again"
+fi
+printf '%s\n' "$wanted" >"$stamp"
+echo "done in $(($(date +%s) - began)) s" >&2

@@ -27,3 +27,5 @@ pub mod state;
 
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "login")]
+pub mod login;

@@ -4,6 +4,8 @@
 //! Building a client is cheap, its TLS root store is not: all clients share one connector ([`OneConnector`]). Every call is
 //! counted by an interceptor; the counts go into the run's history, and so into the report.
 
+#[cfg(feature = "database")]
+pub mod database;
 #[cfg(any(feature = "traffic", feature = "metrics"))]
 pub mod dns;
 mod error;
@@ -16,6 +18,8 @@ pub mod notices;
 pub mod probe;
 #[cfg(feature = "reports")]
 pub mod reports;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 pub mod start;
 #[cfg(feature = "traffic")]
 pub mod stop;

@@ -1,6 +1,10 @@
 //! The rules, each a pure function of plan, run, what was observed, and `now`.
 
+pub mod capacity;
 pub mod drill;
+pub mod lag;
+pub mod promotion;
+pub mod rotation;
 pub mod traffic;
 pub mod watch;
 

@@ -1,0 +1,78 @@
+//! From the driver's error to why a login failed. The driver's text can quote a statement, so of the server's answer only
+//! the SQLSTATE is kept.
+
+use std::error::Error as _;
+use std::io;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use crate::ports::LoginError;
+
+/// What can go wrong once logged in.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Sql(Error),
+    ReadOnly(&'static str),
+    /// Another value was read than the one that was written.
+    NotRead,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Sql(error)
+    }
+}
+
+pub(super) fn explain(failure: Failure, at: &str, doing: &'static str) -> LoginError {
+    let at = at.to_owned();
+    let error = match failure {
+        Failure::ReadOnly(why) => return LoginError::ReadOnly { at, why },
+        Failure::NotRead => return LoginError::ReadOnly { at, why: "a row that was written was not read back" },
+        Failure::Sql(error) => error,
+    };
+    match error.code() {
+        Some(code) => answered(code, at, doing),
+        None => unanswered(&error, at),
+    }
+}
+
+fn answered(code: &SqlState, at: String, doing: &'static str) -> LoginError {
+    let remedy = match code.code() {
+        "28P01" => return LoginError::WrongPassword { at },
+        // Starting, stopping, or promoted this moment.
+        "57P01" | "57P02" | "57P03" => return LoginError::Unreachable { at, why: format!("it is starting or stopping (SQLSTATE {})", code.code()) },
+        "25006" => return LoginError::ReadOnly { at, why: "it refused a write as read-only" },
+        "28000" => "check that the role exists and may log in, and that the server accepts it with this `ssl`",
+        "3D000" => "correct `dbname` in the secret",
+        "42501" => "grant the user this right; an admin needs CREATEROLE and, from PostgreSQL 16 on, ADMIN OPTION on the user's role",
+        "53300" => "raise max_connections, or end idle sessions",
+        _ => "look the code up in the server's log",
+    };
+    LoginError::Refused { at, doing, code: code.code().to_owned(), remedy }
+}
+
+fn unanswered(error: &Error, at: String) -> LoginError {
+    let text = error.to_string();
+    let cause = root(error);
+    if text.starts_with("error performing TLS handshake") {
+        return LoginError::Tls { at, why: cause.unwrap_or_else(|| "the handshake failed".to_owned()) };
+    }
+    if text.starts_with("authentication error") {
+        // The server asked for what the driver cannot, or could not prove that it knows the password itself.
+        return LoginError::Refused { at, doing: "let this user in", code: "-".to_owned(), remedy: "use scram-sha-256 or md5 as password method" };
+    }
+    LoginError::Unreachable { at, why: cause.unwrap_or(text) }
+}
+
+/// The kind of the innermost cause. An I/O error's own text is the system's, never the server's.
+fn root(error: &Error) -> Option<String> {
+    let mut source = error.source()?;
+    while let Some(inner) = source.source() {
+        source = inner;
+    }
+    match source.downcast_ref::<io::Error>() {
+        Some(io) if io.raw_os_error().is_some() => Some(io.kind().to_string()),
+        _ => Some(source.to_string()),
+    }
+}

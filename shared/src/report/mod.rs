@@ -232,14 +232,32 @@ fn milestones(snapshot: &Snapshot, run: &Run) -> Vec<(String, Timestamp)> {
 
 fn resources(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Resource> {
     let progress = &snapshot.progress;
-    let bar = |name: String, by: &str, requested_at, reached_at, said: &str| Resource { name, by: by.to_owned(), requested_at, reached_at, said: said.to_owned() };
+    let bar = |name: String, by: &str, requested_at, reached_at, said: &str| Resource {
+        name,
+        by: by.to_owned(),
+        requested_at,
+        reached_at,
+        said: said.to_owned(),
+    };
     let mut rows: Vec<Resource> =
         progress.capacity.resources.iter().map(|(id, step)| bar(id.0.clone(), "scale-up", step.requested_at, step.reached_at, &step.said)).collect();
     for (name, step) in &progress.promotion.databases {
-        rows.push(bar(format!("database/{name}"), "promote-replica", step.promote_called_at, step.promoted_at, step.refused.as_deref().unwrap_or_default()));
+        rows.push(bar(
+            format!("database/{name}"),
+            "promote-replica",
+            step.promote_called_at,
+            step.promoted_at,
+            step.refused.as_deref().unwrap_or_default(),
+        ));
     }
     for (name, copy) in &progress.promotion.copies {
-        rows.push(bar(format!("copy of {name}"), "promote-replica", copy.requested_at, copy.promoted_at, copy.failed.as_deref().unwrap_or(&copy.instance)));
+        rows.push(bar(
+            format!("copy of {name}"),
+            "promote-replica",
+            copy.requested_at,
+            copy.promoted_at,
+            copy.failed.as_deref().unwrap_or(&copy.instance),
+        ));
     }
     let secrets = if run.mode == Mode::Drill { &progress.rotation.rehearsal.secrets } else { &progress.rotation.secrets };
     for (name, step) in secrets {
@@ -249,7 +267,11 @@ fn resources(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Resource> {
     if run.mode == Mode::Failover {
         rows.push(bar(format!("traffic/{}", plan.traffic.record), "switch-traffic", progress.traffic.held_out_at, progress.traffic.opened_at, ""));
     }
-    let owed = progress.restore.resources.iter().map(|(id, step)| bar(format!("{id} (restored)"), "scale-down", step.requested_at, step.reached_at, &step.said));
+    let owed = progress
+        .restore
+        .resources
+        .iter()
+        .map(|(id, step)| bar(format!("{id} (restored)"), "scale-down", step.requested_at, step.reached_at, &step.said));
     rows.extend(owed);
     rows
 }

@@ -1,0 +1,193 @@
+//! A report says what the journal says, in both its forms, and nothing of the page comes from outside.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use relight::plan::{Plan, ResourceId};
+use relight::ports::{Entry, EntryKind};
+use relight::report::{Report, page};
+use relight::run::{Mode, Phase, Run, RunId, Words};
+use relight::state::{CapacityStep, CopyStep, DatabaseStep, FrozenLag, SecretStep, Snapshot, Validation};
+
+const PLAN: &str = include_str!("../../infra/examples/pilot-light/relight.toml");
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_767_571_500 + seconds).expect("a time")
+}
+
+fn plan() -> Plan {
+    Plan::parse(PLAN).expect("a good plan")
+}
+
+fn run(mode: Mode, phase: Phase) -> Run {
+    Run {
+        id: RunId::new(mode, at(4)),
+        mode,
+        phase,
+        plan_version: 1,
+        opened_at: at(4),
+        phase_since: at(300),
+        cause: "watcher says the primary is down".to_owned(),
+        first_down: (mode == Mode::Failover).then(|| at(0)),
+        confirmed_at: Some(at(64)),
+        committed_at: (mode == Mode::Failover).then(|| at(66)),
+        ended_at: Some(at(330)),
+        was_drill: false,
+        words: Words::default(),
+    }
+}
+
+fn entry(after: i64, by: &str, kind: EntryKind, said: &str) -> Entry {
+    Entry {
+        at: at(after),
+        by: by.to_owned(),
+        kind,
+        about: String::new(),
+        said: said.to_owned(),
+        calls: BTreeMap::from([("rds:DescribeDBInstances".to_owned(), 2)]),
+    }
+}
+
+fn failover(lag: Option<f64>) -> (Snapshot, Run) {
+    let run = run(Mode::Failover, Phase::Active);
+    let mut snapshot = Snapshot::default();
+    snapshot.head.run = Some(run.clone());
+    for id in ["service/shop/web", "group/shop-workers"] {
+        let step = CapacityStep { requested_at: Some(at(6)), reached_at: Some(at(180)), running: 4, wanted: 4, said: "4 of 4".to_owned() };
+        snapshot.progress.capacity.resources.insert(ResourceId(id.to_owned()), step);
+    }
+    let lag = FrozenLag { first_down: Some(at(0)), seconds: lag, sampled_at: Some(at(-20)), source: "CloudWatch ReplicaLag".to_owned() };
+    let step = DatabaseStep { lag: Some(lag), promote_called_at: Some(at(67)), promoted_at: Some(at(250)), ..DatabaseStep::default() };
+    snapshot.progress.promotion.databases.insert("orders".to_owned(), step);
+    snapshot.progress.rotation.proven.insert("orders".to_owned(), at(252));
+    snapshot
+        .progress
+        .rotation
+        .secrets
+        .insert("shop/orders/app".to_owned(), SecretStep { repointed_at: Some(at(255)), rotated_at: Some(at(270)), ..SecretStep::default() });
+    snapshot.progress.traffic.held_out_at = Some(at(65));
+    snapshot.progress.traffic.opened_at = Some(at(300));
+    (snapshot, run)
+}
+
+fn history() -> Vec<Entry> {
+    vec![
+        entry(4, "watch-primary", EntryKind::Phase, "suspected"),
+        entry(6, "scale-up", EntryKind::Action, "asked for <4> tasks"),
+        entry(9, "scale-up", EntryKind::Operator, "ana said `approve`"),
+    ]
+}
+
+#[test]
+fn a_failover_within_its_objectives_passes() {
+    let (snapshot, run) = failover(Some(20.0));
+    let report = Report::build(&plan(), &snapshot, &run, &history());
+    assert!(report.passed, "{:?}", report.findings);
+    assert_eq!(report.measured.rto_seconds, Some(330.0));
+    assert_eq!(report.measured.rpo_seconds, Some(20.0));
+    assert_eq!(report.calls["rds:DescribeDBInstances"], 6);
+    assert_eq!(report.operators, ["ana said `approve`"]);
+}
+
+#[test]
+fn a_failover_beyond_the_rpo_does_not_pass() {
+    let (snapshot, run) = failover(Some(600.0));
+    let report = Report::build(&plan(), &snapshot, &run, &history());
+    assert!(!report.passed);
+    assert!(
+        report.findings.iter().any(|finding| !finding.ok && finding.said.contains("promoted 600 s behind, the objective is 300 s")),
+        "{:?}",
+        report.findings
+    );
+}
+
+#[test]
+fn an_unknown_loss_is_never_a_number() {
+    let (snapshot, run) = failover(None);
+    let report = Report::build(&plan(), &snapshot, &run, &history());
+    assert_eq!(report.measured.rpo_seconds, None);
+    assert!(!report.passed);
+    assert!(page(&report).contains("unknown"));
+}
+
+#[test]
+fn milestones_stand_in_the_order_of_time() {
+    let (snapshot, run) = failover(Some(20.0));
+    let report = Report::build(&plan(), &snapshot, &run, &history());
+    let names: Vec<&str> = report.milestones.iter().map(|milestone| milestone.name.as_str()).collect();
+    let expected = [
+        "first Down",
+        "suspected",
+        "capacity requested",
+        "confirmed",
+        "primary held out of traffic",
+        "point of no return",
+        "orders: promotion requested",
+    ];
+    assert_eq!(names[..7], expected);
+    assert!(report.milestones.is_sorted_by_key(|milestone| milestone.at));
+}
+
+fn drill() -> (Snapshot, Run) {
+    let run = run(Mode::Drill, Phase::Closed);
+    let (mut snapshot, _) = failover(None);
+    snapshot.head.run = Some(run.clone());
+    snapshot.progress.promotion.databases.clear();
+    let copy = CopyStep {
+        instance: "relight-drill-x".to_owned(),
+        available_at: Some(at(100)),
+        promote_called_at: Some(at(101)),
+        promoted_at: Some(at(160)),
+        ..CopyStep::default()
+    };
+    snapshot.progress.promotion.copies.insert("orders".to_owned(), copy);
+    for name in ["shop/orders/app", "shop/orders/admin"] {
+        let step = SecretStep { repointed_at: Some(at(165)), rotated_at: Some(at(175)), ..SecretStep::default() };
+        snapshot.progress.rotation.rehearsal.secrets.insert(name.to_owned(), step);
+    }
+    let url = "https://standby.shop.example/health".to_owned();
+    snapshot.progress.drill.validated.insert(url, Validation { ok: true, said: "200 in 0.1 s".to_owned() });
+    (snapshot, run)
+}
+
+#[test]
+fn a_drills_recovery_time_counts_no_copying() {
+    let (snapshot, run) = drill();
+    let report = Report::build(&plan(), &snapshot, &run, &history());
+    assert!(report.passed, "{:?}", report.findings);
+    // The slowest is capacity, 176 s after the start; the copy took 65 s from when it was there.
+    assert_eq!(report.measured.rto_seconds, Some(176.0));
+    assert!(report.not_proven.iter().any(|line| line.contains("moves no traffic")));
+}
+
+#[test]
+fn a_drill_whose_rehearsal_failed_does_not_pass_and_says_why() {
+    let (mut snapshot, run) = drill();
+    snapshot
+        .progress
+        .promotion
+        .copies
+        .insert("orders".to_owned(), CopyStep { failed: Some("backups of the replica are off".to_owned()), ..CopyStep::default() });
+    let report = Report::build(&plan(), &snapshot, &run, &history());
+    assert!(!report.passed);
+    assert!(report.findings.iter().any(|finding| finding.said.contains("backups of the replica are off")));
+}
+
+#[test]
+fn the_json_reads_back_as_the_same_report() {
+    let (snapshot, run) = failover(Some(20.0));
+    let report = Report::build(&plan(), &snapshot, &run, &history());
+    let back: Report = serde_json::from_str(&report.json().expect("JSON")).expect("a report");
+    assert_eq!(back, report);
+}
+
+#[test]
+fn the_page_needs_nothing_from_outside_and_escapes_what_it_shows() {
+    let (snapshot, run) = failover(Some(20.0));
+    let page = page(&Report::build(&plan(), &snapshot, &run, &history()));
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<script"), "{page}");
+    assert!(page.contains("asked for &lt;4&gt; tasks"));
+    if let Some(folder) = option_env!("RELIGHT_PAGES") {
+        std::fs::write(format!("{folder}/failover.html"), page).expect("written");
+    }
+}

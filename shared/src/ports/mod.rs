@@ -1,6 +1,7 @@
 //! What Relight reads and changes, in the domain's words. Each port has two real implementations: the adapter over the
 //! AWS SDK in `relight::aws` and the in-memory world of the tests; one conformance suite holds them together.
 
+mod compute;
 mod database;
 mod journal;
 mod notices;
@@ -8,6 +9,7 @@ mod reports;
 mod secrets;
 mod traffic;
 
+pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
 pub use database::{COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Notice, Notices};

@@ -1,7 +1,7 @@
 //! Which emulator answers, and how a call gets there.
 //!
 //! ```text
-//! rds ─► the stage's RDS │ autoscaling, application-autoscaling, route53 ─► moto │ all else ─► ministack
+//! rds ─► the stage's RDS │ autoscaling, application-autoscaling, ec2, route53 ─► moto │ all else ─► ministack
 //! ```
 //! The address changes on the way, so the caller's signature is void: each call is signed anew as root, for the same Region and service.
 //! A judged caller was judged before; the emulators' own judgement has false denials and is switched off by this.
@@ -33,7 +33,8 @@ pub(crate) enum Backend {
 pub(crate) fn backend(service: &str) -> Backend {
     match service {
         "rds" => Backend::Rds,
-        "autoscaling" | "application-autoscaling" | "route53" => Backend::Moto,
+        // A group's launch template must stand where the group does.
+        "autoscaling" | "application-autoscaling" | "ec2" | "route53" => Backend::Moto,
         _ => Backend::Ministack,
     }
 }

@@ -1,1 +1,59 @@
+//! promote-replica: judges how far each replica was behind, promotes it past the point of no return and follows it to its
+//! end; in a drill it rehearses that on a disposable copy.
+//!
+//! ```text
+//! Failover  Confirmed   clear      replica, ReplicaLag ─► lag frozen, cleared or refused
+//!           Activating  activate   attempt recorded ─► promote ─► promoted ─► backups ─► class
+//!           (Active)    activate   the class, where it was not its turn before
+//! Drill     Activating  rehearse   copy owed ─► created ─► promoted
+//! ```
 
+mod activate;
+mod clear;
+mod ledger;
+mod rehearse;
+
+use relight::decide::promotion::class_due;
+use relight::nudge::{Desk, Next, View, Work, WorkError};
+use relight::ports::{Database, Journal};
+use relight::run::{Mode, Phase, Run};
+
+pub struct PromoteReplica<D> {
+    database: D,
+}
+
+impl<D> PromoteReplica<D> {
+    pub fn new(database: D) -> PromoteReplica<D> {
+        PromoteReplica { database }
+    }
+}
+
+impl<D: Database> Work for PromoteReplica<D> {
+    const NAME: &'static str = "promote-replica";
+    const LEASE: &'static str = "promotion";
+
+    fn wanted(&self, view: &View) -> bool {
+        match view.phase() {
+            Some((Mode::Failover, Phase::Confirmed)) => !view.plan.databases.is_empty(),
+            Some((Mode::Failover, Phase::Activating)) => activate::due(view).next().is_some(),
+            Some((Mode::Drill, Phase::Activating)) => rehearse::due(view).next().is_some(),
+            Some(_) => false,
+            None => view.standby_serves() && class_due(&view.plan, &view.snapshot),
+        }
+    }
+
+    async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+        // The newest run, open or over: a change of class may outlast it.
+        let Some(run) = view.snapshot.head.run.as_ref() else { return Ok(Next::Idle) };
+        match phase_of(run) {
+            (Mode::Failover, Phase::Confirmed) => clear::turn(&self.database, view, run, desk).await,
+            (Mode::Failover, Phase::Activating | Phase::Active) => activate::turn(&self.database, view, run, desk).await,
+            (Mode::Drill, Phase::Activating) => rehearse::turn(&self.database, view, run, desk).await,
+            _ => Ok(Next::Idle),
+        }
+    }
+}
+
+fn phase_of(run: &Run) -> (Mode, Phase) {
+    (run.mode, run.phase)
+}

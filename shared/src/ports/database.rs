@@ -80,11 +80,10 @@ impl Instance {
         self.status == "available"
     }
 
-    /// A promotion has ended only when all of this holds: just after the call the status can still read `available`.
-    /// Of what is pending only the backups count, which came with the call: some other change that waits for its
-    /// maintenance window must not hold a recovery up.
+    /// A promotion has ended only when all of this holds: just after the call the status can still read `available`. The
+    /// first backup of the new writer does not hold it up: it is writable, and the backups are a step of their own.
     pub fn is_promoted(&self) -> bool {
-        self.is_available() && self.source.is_none() && self.replication.is_empty() && self.pending_backup_retention.is_none()
+        matches!(self.status.as_str(), "available" | "backing-up") && self.source.is_none() && self.replication.is_empty()
     }
 }
 

@@ -1,0 +1,161 @@
+//! Databases over RDS, and their lag over CloudWatch.
+//!
+//! All of it goes to the standby Region, by clients made when first needed; [`fence`](Database::fence) alone goes to the
+//! primary Region, with a client of its own whose single attempt ends within seconds.
+
+mod instance;
+mod lag;
+
+use std::sync::OnceLock;
+
+use aws_sdk_rds::Client;
+use aws_sdk_rds::types::Tag;
+use jiff::Timestamp;
+
+use super::{Aws, failed};
+use crate::ports::{
+    COPY_PREFIX, CallError, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId, Why,
+};
+
+const DESCRIBE: &str = "rds:DescribeDBInstances";
+const PROMOTE: &str = "rds:PromoteReadReplica";
+const MODIFY: &str = "rds:ModifyDBInstance";
+const CREATE: &str = "rds:CreateDBInstanceReadReplica";
+const DELETE: &str = "rds:DeleteDBInstance";
+/// On every copy: whose it is, and which run made it.
+const PLAN_TAG: &str = "relight:plan";
+const RUN_TAG: &str = "relight:run";
+
+#[derive(Debug)]
+pub struct AwsDatabase {
+    aws: Aws,
+    rds: OnceLock<Client>,
+    cloudwatch: OnceLock<aws_sdk_cloudwatch::Client>,
+}
+
+impl AwsDatabase {
+    pub fn new(aws: &Aws) -> AwsDatabase {
+        AwsDatabase { aws: aws.clone(), rds: OnceLock::new(), cloudwatch: OnceLock::new() }
+    }
+
+    fn rds(&self) -> &Client {
+        self.rds.get_or_init(|| Client::from_conf(aws_sdk_rds::config::Builder::from(self.aws.standby()).interceptor(self.aws.counter()).build()))
+    }
+
+    fn cloudwatch(&self) -> &aws_sdk_cloudwatch::Client {
+        self.cloudwatch.get_or_init(|| {
+            let config = aws_sdk_cloudwatch::config::Builder::from(self.aws.standby()).interceptor(self.aws.counter()).build();
+            aws_sdk_cloudwatch::Client::from_conf(config)
+        })
+    }
+
+    async fn describe(&self, name: &str) -> Result<Option<Instance>, CallError> {
+        Ok(instance::describe(self.rds(), name).await?.as_ref().map(instance::instance))
+    }
+
+    async fn promote_any(&self, name: &str, retention: u32) -> Result<(), CallError> {
+        let call = self.rds().promote_read_replica().db_instance_identifier(name).backup_retention_period(days(retention));
+        call.send().await.map(drop).map_err(failed(PROMOTE))
+    }
+}
+
+impl Database for AwsDatabase {
+    async fn replica(&self, replica: &ReplicaId) -> Result<Option<Instance>, CallError> {
+        self.describe(replica.as_str()).await
+    }
+
+    async fn lag_samples(&self, replica: &ReplicaId, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError> {
+        lag::samples(self.cloudwatch(), replica.as_str(), from, to).await
+    }
+
+    async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError> {
+        self.promote_any(replica.as_str(), retention).await
+    }
+
+    async fn modify(&self, replica: &ReplicaId, change: &InstanceChange) -> Result<(), CallError> {
+        let call = self.rds().modify_db_instance().db_instance_identifier(replica.as_str()).apply_immediately(true);
+        let call = match change {
+            InstanceChange::Backups(retention) => call.backup_retention_period(days(*retention)),
+            InstanceChange::Class(class) => call.db_instance_class(class),
+        };
+        call.send().await.map(drop).map_err(failed(MODIFY))
+    }
+
+    async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
+        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+        let call = self
+            .rds()
+            .create_db_instance_read_replica()
+            .db_instance_identifier(copy.as_str())
+            .source_db_instance_identifier(of.source.as_str())
+            .set_vpc_security_group_ids((!of.security_groups.is_empty()).then(|| of.security_groups.to_vec()))
+            .publicly_accessible(false)
+            .deletion_protection(false)
+            .tags(tag(PLAN_TAG, of.plan))
+            .tags(tag(RUN_TAG, &of.run.0));
+        match call.send().await {
+            Ok(_) => Ok(()),
+            // Its name holds plan, run and database: what is there is what an unanswered call of ours began.
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_db_instance_already_exists_fault()) => Ok(()),
+            Err(error) => Err(failed(CREATE)(error)),
+        }
+    }
+
+    async fn copy(&self, copy: &CopyId) -> Result<Option<Instance>, CallError> {
+        self.describe(copy.as_str()).await
+    }
+
+    async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError> {
+        // Backups would start with one at once, for data that is thrown away within the hour.
+        self.promote_any(copy.as_str(), 0).await
+    }
+
+    async fn remove_copy(&self, copy: &CopyId) -> Result<Removal, CallError> {
+        let Some(found) = instance::describe(self.rds(), copy.as_str()).await? else { return Ok(Removal::Gone) };
+        if found.db_instance_status() == Some("deleting") {
+            return Ok(Removal::Underway);
+        }
+        // The name alone is not enough to delete a database by.
+        if instance::tag(&found, PLAN_TAG).is_none() {
+            let why = format!("{copy} carries no tag {PLAN_TAG}, so no drill of Relight made it; look at it and delete it by hand");
+            return Err(CallError::new(DELETE, Why::Other(why, None)));
+        }
+        let call = self.rds().delete_db_instance().db_instance_identifier(copy.as_str()).skip_final_snapshot(true).delete_automated_backups(true);
+        match call.send().await.map_err(failed(DELETE)) {
+            Ok(_) => Ok(Removal::Underway),
+            Err(CallError { why: Why::NotFound(_), .. }) => Ok(Removal::Gone),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError> {
+        let instances = self.rds().describe_db_instances().into_paginator().items().send().try_collect().await.map_err(failed(DESCRIBE))?;
+        let ours = instances.iter().filter(|instance| instance::tag(instance, PLAN_TAG) == Some(plan));
+        let named = ours.filter_map(|instance| instance.db_instance_identifier()).filter(|name| name.starts_with(COPY_PREFIX));
+        Ok(named.filter_map(CopyId::named).collect())
+    }
+
+    async fn fence(&self, primary: &PrimaryId, security_group: &str) -> Result<Fenced, CallError> {
+        let config = aws_sdk_rds::config::Builder::from(&self.aws.primary(primary.region())).interceptor(self.aws.counter()).build();
+        let rds = Client::from_conf(config);
+        let Some(found) = instance::describe(&rds, primary.as_str()).await? else {
+            return Err(CallError::new(DESCRIBE, Why::NotFound(format!("{primary} in {}", primary.region()))));
+        };
+        match instance::quarantine(&found, security_group) {
+            instance::Quarantine::InForce => return Ok(Fenced::Done),
+            instance::Quarantine::Asked => return Ok(Fenced::Underway),
+            instance::Quarantine::No => {}
+        }
+        let call = rds.modify_db_instance().db_instance_identifier(primary.as_str()).vpc_security_group_ids(security_group).apply_immediately(true);
+        call.send().await.map_err(failed(MODIFY))?;
+        Ok(Fenced::Underway)
+    }
+}
+
+/// RDS allows 35 at most; the plan's validation sees to it.
+fn days(retention: u32) -> i32 {
+    i32::try_from(retention).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

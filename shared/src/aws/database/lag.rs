@@ -1,0 +1,52 @@
+//! `ReplicaLag` as GetMetricData answers it.
+
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::operation::get_metric_data::GetMetricDataOutput;
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode};
+use jiff::Timestamp;
+
+use crate::aws::failed;
+use crate::ports::{CallError, LagSample, Why};
+
+const CALL: &str = "cloudwatch:GetMetricData";
+/// RDS publishes one sample a minute; a shorter period would find nothing.
+const PERIOD: i32 = 60;
+
+pub(super) async fn samples(cloudwatch: &Client, replica: &str, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError> {
+    let metric = Metric::builder()
+        .namespace("AWS/RDS")
+        .metric_name("ReplicaLag")
+        .dimensions(Dimension::builder().name("DBInstanceIdentifier").value(replica).build())
+        .build();
+    // The maximum, should a minute ever hold two.
+    let stat = MetricStat::builder().metric(metric).period(PERIOD).stat("Maximum").build();
+    let query = MetricDataQuery::builder().id("lag").metric_stat(stat).build();
+    let mut pages = cloudwatch
+        .get_metric_data()
+        .metric_data_queries(query)
+        .start_time(DateTime::from_millis(from.as_millisecond()))
+        .end_time(DateTime::from_millis(to.as_millisecond()))
+        .scan_by(ScanBy::TimestampAscending)
+        .into_paginator()
+        .send();
+    let mut answers: Vec<GetMetricDataOutput> = Vec::new();
+    while let Some(page) = pages.next().await {
+        answers.push(page.map_err(failed(CALL))?);
+    }
+
+    let results: Vec<&MetricDataResult> = answers.iter().flat_map(|answer| answer.metric_data_results()).collect();
+    // An incomplete answer is not one with samples missing: what it lacks would be taken for unknown, and frozen so.
+    match results.last().and_then(|last| last.status_code()) {
+        None | Some(StatusCode::Complete) => Ok(results.into_iter().flat_map(of_result).collect()),
+        Some(status) => Err(CallError::new(CALL, Why::Unanswered(format!("the result is {status}")))),
+    }
+}
+
+fn of_result(result: &MetricDataResult) -> impl Iterator<Item = LagSample> {
+    let pairs = result.timestamps().iter().zip(result.values());
+    pairs.filter_map(|(at, value)| {
+        let at = at.to_millis().ok().and_then(|millis| Timestamp::from_millisecond(millis).ok())?;
+        Some(LagSample { at, seconds: (value.is_finite() && *value >= 0.0).then_some(*value) })
+    })
+}

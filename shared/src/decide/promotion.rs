@@ -1,0 +1,58 @@
+//! When a replica may be promoted, how its promotion is followed to the end, and how a drill rehearses it.
+//!
+//! ```text
+//! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
+//! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► class, last of all
+//! Drill        rehearse  copy owed ─► created ─► available ─► promoted, or given up
+//! ```
+//!
+//! The three share what a replica's state means, below; each has reasons of its own.
+
+mod activate;
+mod clear;
+mod rehearse;
+
+use std::fmt;
+
+use crate::ports::Instance;
+
+pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, class_due};
+pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
+pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearse};
+
+/// What a replica is busy with while it cannot be promoted or copied; it passes by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Busy {
+    pub instance: String,
+    pub status: String,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status.as_str() {
+            "backing-up" => {
+                write!(f, "{} is backing-up, RDS promotes and copies it after that: a backup, or a replica of it is being made", self.instance)
+            }
+            status => write!(f, "{} is {status}, it must be available first", self.instance),
+        }
+    }
+}
+
+/// Whether an instance can be worked on.
+enum Readiness {
+    Ready,
+    /// Passes by itself.
+    Busy(Busy),
+    /// A person must help.
+    Broken,
+}
+
+fn readiness(name: &str, instance: &Instance) -> Readiness {
+    match instance.status.as_str() {
+        "available" => Readiness::Ready,
+        // `incompatible-parameters`, `incompatible-network`, ...; `storage-full` and `stopped` do not end by themselves either.
+        "failed" | "deleting" | "stopped" | "stopping" | "storage-full" | "restore-error" | "insufficient-capacity" => Readiness::Broken,
+        status if status.starts_with("incompatible-") || status.starts_with("inaccessible-encryption") => Readiness::Broken,
+        status => Readiness::Busy(Busy { instance: name.to_owned(), status: status.to_owned() }),
+    }
+}

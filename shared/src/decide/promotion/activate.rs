@@ -1,0 +1,196 @@
+//! After the point of no return: promote, follow, backups, and the instance class last.
+//!
+//! ```text
+//! attempt recorded ─► call ─┬─ answered ──────────► followed, never called again
+//!                           └─ no answer ─► state: ─┬─ changed ───────────────────────► followed
+//!                                                   └─ an untouched replica for 60 s ─► recorded and called again
+//! ```
+//!
+//! The call's error code is never trusted: `InvalidDBInstanceState` means both "busy" and "done already". The state is.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Busy, Readiness, readiness};
+use crate::decide::Decision;
+use crate::plan::{Database, Plan};
+use crate::ports::Instance;
+use crate::run::Run;
+use crate::state::{DatabaseStep, Head, HoldSwitch, Snapshot};
+
+/// A promotion that RDS took shows in the status within seconds. A replica that is untouched this long after an attempt
+/// without an answer was not promoted, and the call may be sent again.
+const UNTOUCHED: SignedDuration = SignedDuration::from_secs(60);
+
+/// A database past the point of no return.
+#[derive(Debug, Clone, Copy)]
+pub struct Activation<'a> {
+    pub plan: &'a Plan,
+    pub snapshot: &'a Snapshot,
+    pub run: &'a Run,
+    pub database: &'a Database,
+    pub step: &'a DatabaseStep,
+    pub replica: Option<&'a Instance>,
+    pub now: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PromotionStep {
+    /// To be recorded before it is called. `again`: an earlier call is proven not to have happened.
+    Promote {
+        retention: u32,
+        again: bool,
+    },
+    /// Seen: the instance is a writer of its own.
+    Promoted,
+    TurnBackupsOn(u32),
+    BackupsOn,
+    ChangeClass(String),
+    ClassChanged,
+}
+
+/// What is due for one database.
+pub fn activate(activation: &Activation<'_>) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+    let Activation { database, step, .. } = activation;
+    let Some(instance) = activation.replica else {
+        return Decision::Refuse(ActivationRefusal::Gone { replica: database.replica.clone() });
+    };
+    if step.promoted_at.is_some() {
+        return finish(activation, instance);
+    }
+    if instance.is_promoted() {
+        return Decision::Act(vec![PromotionStep::Promoted]);
+    }
+    let ready = readiness(&database.replica, instance);
+    if let Readiness::Broken = ready {
+        return Decision::Refuse(ActivationRefusal::Broken { replica: database.replica.clone(), status: instance.status.clone() });
+    }
+    let untouched = instance.is_available() && instance.source.is_some();
+    match (step.promote_attempt_at, step.promote_called_at) {
+        (None, _) if instance.source.is_none() => activation.wait(activation.promoting(instance)),
+        (None, _) => match ready {
+            Readiness::Busy(busy) => activation.wait(ActivationWait::Busy(busy)),
+            Readiness::Ready | Readiness::Broken => activation.promote(false),
+        },
+        (Some(at), None) if untouched && activation.now.duration_since(at) > UNTOUCHED => activation.promote(true),
+        (Some(_), None) if untouched => activation.wait(ActivationWait::Unanswered { replica: database.replica.clone() }),
+        (Some(_), _) => activation.wait(activation.promoting(instance)),
+    }
+}
+
+/// Promoted: backups first, so that the run can close; the class restarts the instance and comes after the proof and the
+/// traffic, where it holds nothing up.
+fn finish(activation: &Activation<'_>, instance: &Instance) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+    let Activation { snapshot, database, step, .. } = activation;
+    let mut seen = Vec::new();
+    if step.backups_on_at.is_none() && instance.backup_retention > 0 && instance.pending_backup_retention.is_none() {
+        seen.push(PromotionStep::BackupsOn);
+    }
+    let wanted_class = database.instance_class.as_ref().filter(|_| step.class_changed_at.is_none());
+    if wanted_class.is_some_and(|class| *class == instance.class) && instance.pending_class.is_none() {
+        seen.push(PromotionStep::ClassChanged);
+    }
+    if !seen.is_empty() {
+        return Decision::Act(seen);
+    }
+    let idle = instance.is_available() && instance.pending_backup_retention.is_none() && instance.pending_class.is_none();
+    match (step.backups_on_at, wanted_class) {
+        (None, _) if idle => Decision::Act(vec![PromotionStep::TurnBackupsOn(retention(database))]),
+        (None, _) => activation.wait(ActivationWait::Backups { replica: database.replica.clone(), status: instance.status.clone() }),
+        (Some(_), None) => Decision::Done,
+        (Some(_), Some(class)) if !proven_and_open(activation.plan, snapshot, &database.name) => {
+            Decision::Wait(ActivationWait::ClassLast { class: class.clone() })
+        }
+        (Some(_), Some(class)) => match held(&snapshot.head, activation.now) {
+            Some(hold) => Decision::Wait(ActivationWait::held(hold)),
+            None if idle => Decision::Act(vec![PromotionStep::ChangeClass(class.clone())]),
+            None => Decision::Wait(ActivationWait::Class { class: class.clone(), status: instance.status.clone() }),
+        },
+    }
+}
+
+impl Activation<'_> {
+    /// A hold stops what cannot be undone, also after the point of no return: nothing is promoted yet.
+    fn promote(&self, again: bool) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+        match held(&self.snapshot.head, self.now) {
+            Some(hold) => Decision::Wait(ActivationWait::held(hold)),
+            None => Decision::Act(vec![PromotionStep::Promote { retention: retention(self.database), again }]),
+        }
+    }
+
+    fn promoting(&self, instance: &Instance) -> ActivationWait {
+        ActivationWait::Promoting { replica: self.database.replica.clone(), status: instance.status.clone() }
+    }
+
+    /// Past the plan's deadline for a step the waiting says so, each minute anew.
+    fn wait(&self, what: ActivationWait) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+        let since = self.step.promote_attempt_at.unwrap_or(self.run.phase_since);
+        let waited = self.now.duration_since(since);
+        let deadline = self.plan.policy.step_deadline;
+        Decision::Wait(if waited <= deadline { what } else { ActivationWait::Late { what: Box::new(what), minutes: waited.as_mins(), deadline } })
+    }
+}
+
+/// Days that backups are kept. Without any the run could never end, so a plan's 0 counts as one day.
+fn retention(database: &Database) -> u32 {
+    database.backup_retention_days.clamp(1, 35)
+}
+
+/// Whether a run that is over left a change of class for a later tick.
+pub fn class_due(plan: &Plan, snapshot: &Snapshot) -> bool {
+    plan.databases.iter().filter(|database| database.instance_class.is_some()).any(|database| {
+        let step = snapshot.progress.promotion.databases.get(&database.name);
+        step.is_some_and(|step| step.promoted_at.is_some() && step.class_changed_at.is_none())
+    })
+}
+
+fn proven_and_open(plan: &Plan, snapshot: &Snapshot, database: &str) -> bool {
+    // A database that no secret opens is proven by nobody; its promoted state is all there is.
+    let provable = plan.secrets.iter().any(|secret| secret.database == database);
+    let proven = !provable || snapshot.progress.rotation.proven.contains_key(database);
+    proven && snapshot.progress.traffic.opened_at.is_some()
+}
+
+fn held(head: &Head, now: Timestamp) -> Option<&HoldSwitch> {
+    head.hold.as_ref().filter(|hold| now < hold.until)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActivationWait {
+    #[error("{by} holds it until {until}; `release` ends that")]
+    Held { by: String, until: Timestamp },
+    #[error("{0}")]
+    Busy(Busy),
+    #[error("the call that promotes {replica} got no answer; it is sent again only if the replica stays untouched for 60 s")]
+    Unanswered { replica: String },
+    #[error("{replica} is being promoted, it is {status}")]
+    Promoting { replica: String, status: String },
+    #[error("backups of {replica} are being turned on, it is {status}")]
+    Backups { replica: String, status: String },
+    #[error("class {class} comes last: the database must be proven and traffic open before it restarts")]
+    ClassLast { class: String },
+    #[error("the class is being changed to {class}, the instance is {status}")]
+    Class { class: String, status: String },
+    #[error(
+        "{what}; that takes {minutes} min, the plan's step_deadline is {deadline:#}: look at the instance's events, and promote it by hand where RDS has given up; Relight goes on from there"
+    )]
+    Late { what: Box<ActivationWait>, minutes: i64, deadline: SignedDuration },
+}
+
+impl ActivationWait {
+    fn held(hold: &HoldSwitch) -> ActivationWait {
+        ActivationWait::Held { by: hold.by.clone(), until: hold.until }
+    }
+
+    /// Whether looking again within seconds makes sense.
+    pub fn passes_soon(&self) -> bool {
+        !matches!(self, ActivationWait::Held { .. } | ActivationWait::ClassLast { .. })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActivationRefusal {
+    #[error("the standby Region has no instance {replica} any more; restore it from a backup under this name, or correct the plan and say `replan`")]
+    Gone { replica: String },
+    #[error("{replica} is {status}, which does not pass by itself; mend it, or correct the plan and say `replan`")]
+    Broken { replica: String, status: String },
+}

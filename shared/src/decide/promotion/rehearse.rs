@@ -1,0 +1,130 @@
+//! The drill's rehearsal: a disposable replica of the replica is made, promoted and thrown away. The real replica is
+//! read and copied, never changed.
+//!
+//! A rehearsal that is not possible is given up with its reason and the drill goes on: what it proves, it proves without.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Busy, Readiness, readiness};
+use crate::decide::Decision;
+use crate::plan::{Database, Plan};
+use crate::ports::{CopyId, Instance};
+use crate::run::Run;
+use crate::state::CopyStep;
+
+/// A database of a drill.
+#[derive(Debug, Clone, Copy)]
+pub struct Rehearsal<'a> {
+    pub plan: &'a Plan,
+    pub run: &'a Run,
+    pub database: &'a Database,
+    pub step: &'a CopyStep,
+    pub replica: Option<&'a Instance>,
+    pub copy: Option<&'a Instance>,
+    pub now: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyMove {
+    /// To be owed before it is called.
+    Create(CopyId),
+    /// It is there although the answer to its creation was lost.
+    Created,
+    Available,
+    Promote(CopyId),
+    Promoted,
+}
+
+/// What is due for one database. A refusal gives its rehearsal up.
+pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Decision<CopyMove, RehearsalWait, GivenUp> {
+    let Rehearsal { plan, run, database, step, replica, copy, now } = *rehearsal;
+    if step.failed.is_some() || step.promoted_at.is_some() {
+        return Decision::Done;
+    }
+    let id = CopyId::of(&plan.name, &run.id, &database.name);
+    let decision = match (step.requested_at, copy) {
+        (None, Some(_)) => Decision::Act(vec![CopyMove::Created]),
+        (None, None) => copyable(&database.replica, replica).unwrap_or(Decision::Act(vec![CopyMove::Create(id)])),
+        (Some(_), None) => Decision::Wait(RehearsalWait::NotSeen { copy: id }),
+        (Some(_), Some(copy)) => follow(step, id, copy),
+    };
+    match decision {
+        Decision::Wait(_) | Decision::Act(_) if now >= last_moment(plan, run) && !ends(&decision) => {
+            Decision::Refuse(GivenUp::OutOfTime { deadline: plan.drill.deadline, hold: plan.drill.hold })
+        }
+        decision => decision,
+    }
+}
+
+fn follow(step: &CopyStep, id: CopyId, copy: &Instance) -> Decision<CopyMove, RehearsalWait, GivenUp> {
+    if copy.is_promoted() {
+        return Decision::Act(vec![CopyMove::Promoted]);
+    }
+    match readiness(id.as_str(), copy) {
+        Readiness::Broken => Decision::Refuse(GivenUp::Broken { copy: id, status: copy.status.clone() }),
+        Readiness::Busy(busy) => Decision::Wait(RehearsalWait::Busy(busy)),
+        Readiness::Ready if step.available_at.is_none() => Decision::Act(vec![CopyMove::Available]),
+        // Sent again where the answer was lost: a copy that is promoted already refuses it, and nothing is harmed.
+        Readiness::Ready if step.promote_called_at.is_none() => Decision::Act(vec![CopyMove::Promote(id)]),
+        Readiness::Ready => Decision::Wait(RehearsalWait::Promoting { copy: id }),
+    }
+}
+
+/// Why the replica can't be copied now; nothing where it can.
+fn copyable(name: &str, replica: Option<&Instance>) -> Option<Decision<CopyMove, RehearsalWait, GivenUp>> {
+    let name = || name.to_owned();
+    let Some(replica) = replica else { return Some(Decision::Refuse(GivenUp::NoReplica { replica: name() })) };
+    match readiness(&name(), replica) {
+        Readiness::Broken => Some(Decision::Refuse(GivenUp::NotAvailable { replica: name(), status: replica.status.clone() })),
+        _ if replica.source.is_none() => Some(Decision::Refuse(GivenUp::NotAReplica { replica: name() })),
+        _ if replica.backup_retention == 0 => Some(Decision::Refuse(GivenUp::NoBackups { replica: name() })),
+        Readiness::Busy(busy) => Some(Decision::Wait(RehearsalWait::Busy(busy))),
+        Readiness::Ready => None,
+    }
+}
+
+/// After it the rehearsal is given up, so that the hold still fits before the drill's deadline. A tenth of the time is
+/// left for logging in and rotating.
+fn last_moment(plan: &Plan, run: &Run) -> Timestamp {
+    let time = plan.drill.deadline.saturating_sub(plan.drill.hold);
+    let left = (time / 10).min(SignedDuration::from_mins(5));
+    run.opened_at.saturating_add(time.saturating_sub(left)).unwrap_or(Timestamp::MAX)
+}
+
+/// A copy that is seen promoted is not given up in the same moment.
+fn ends(decision: &Decision<CopyMove, RehearsalWait, GivenUp>) -> bool {
+    matches!(decision, Decision::Act(moves) if moves.contains(&CopyMove::Promoted))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RehearsalWait {
+    #[error("{0}")]
+    Busy(Busy),
+    #[error("{copy} was asked for and is not to be seen yet")]
+    NotSeen { copy: CopyId },
+    #[error("{copy} is being promoted")]
+    Promoting { copy: CopyId },
+}
+
+/// Why a rehearsal was given up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GivenUp {
+    #[error("the promotion is not rehearsed: the standby Region has no instance {replica}; create the replica, or correct the plan")]
+    NoReplica { replica: String },
+    #[error("the promotion is not rehearsed: {replica} replicates nothing; create the replica again, without one no failover is possible")]
+    NotAReplica { replica: String },
+    #[error("the promotion is not rehearsed: {replica} is {status}; mend it, a failover would need it too")]
+    NotAvailable { replica: String, status: String },
+    #[error(
+        "the promotion is not rehearsed: {replica} has no backups, and RDS copies only what has; set its backup retention to 1 day: aws rds modify-db-instance --db-instance-identifier {replica} --backup-retention-period 1 --apply-immediately"
+    )]
+    NoBackups { replica: String },
+    #[error("the rehearsal is given up: {copy} is {status}; look at its events, the drill removes it")]
+    Broken { copy: CopyId, status: String },
+    #[error("the rehearsal is given up: RDS refused it, {why}")]
+    Refused { why: String },
+    #[error(
+        "the rehearsal is given up: it is not done in time for a hold of {hold:#} before the drill's deadline of {deadline:#}; a longer drill.deadline gives it more"
+    )]
+    OutOfTime { deadline: SignedDuration, hold: SignedDuration },
+}

@@ -76,10 +76,10 @@ struct Handle {
     task: JoinHandle<()>,
 }
 
-/// What a Region's task shows to the outside.
+/// What a Region's loop and the handle both look at: a count is asked of the members themselves, so that it is never a round old.
 #[derive(Default)]
 struct Shared {
-    running: Mutex<BTreeMap<Owner, usize>>,
+    members: Mutex<Vec<Member>>,
     trouble: Mutex<Option<String>>,
 }
 
@@ -94,7 +94,7 @@ impl Fleet {
             let (ended, ended_seen) = watch::channel(false);
             let name = region.name.clone();
             let start = Start { program: program.clone(), region, start_time, on_spawn: on_spawn.clone() };
-            let reconciler = Reconciler { control, start: Arc::new(start), shared: shared.clone(), wanted: BTreeMap::new(), members: Vec::new() };
+            let reconciler = Reconciler { control, start: Arc::new(start), shared: shared.clone(), wanted: BTreeMap::new() };
             let task = tokio::spawn(reconciler.run(poll, dark_seen, ended_seen));
             (name, Handle { shared, balancer, dark, ended, task })
         });
@@ -140,7 +140,7 @@ impl Fleet {
         let Some(handle) = self.regions.get(region) else {
             return 0;
         };
-        lock(&handle.shared.running).get(owner).copied().unwrap_or(0)
+        lock(&handle.shared.members).iter().filter(|member| member.runs_for(owner)).count()
     }
 }
 
@@ -151,7 +151,6 @@ struct Reconciler {
     shared: Arc<Shared>,
     /// What the control plane said last: it may be silent for a while.
     wanted: BTreeMap<Owner, Wanted>,
-    members: Vec<Member>,
 }
 
 impl Reconciler {
@@ -177,13 +176,11 @@ impl Reconciler {
                         read = self.control.read() => self.reconcile(read),
                     }
                 }
-                Some(Darkness::Killed) => self.end_all(Ending::Killed).await,
+                Some(Darkness::Killed) => self.kill_all().await,
                 Some(Darkness::Kept) => (),
             }
-            self.tell_running();
         }
-        self.end_all(Ending::Killed).await;
-        self.tell_running();
+        self.kill_all().await;
     }
 
     fn reconcile(&mut self, read: Result<BTreeMap<Owner, Wanted>, wanted::Error>) {
@@ -192,7 +189,8 @@ impl Reconciler {
             Ok(wanted) => self.wanted = wanted,
             Err(error) => trouble = Some(error.to_string()),
         }
-        self.members.retain(|member| match member.ended() {
+        let mut members = lock(&self.shared.members);
+        members.retain(|member| match member.ended() {
             Some(why) => {
                 trouble = why.or(trouble.take());
                 false
@@ -200,30 +198,23 @@ impl Reconciler {
             None => true,
         });
         *lock(&self.shared.trouble) = trouble;
-        let seen: Vec<_> = self.members.iter().map(Member::seen).collect();
+        let seen: Vec<_> = members.iter().map(Member::seen).collect();
         let changes = changes(&self.wanted, &seen);
         for index in changes.stop {
-            self.members[index].end(Ending::Drained);
+            members[index].end(Ending::Drained);
         }
         for (owner, deployment) in changes.start {
-            self.members.push(Member::start(self.start.clone(), owner, deployment));
+            members.push(Member::start(self.start.clone(), owner, deployment));
         }
     }
 
-    async fn end_all(&mut self, ending: Ending) {
+    async fn kill_all(&mut self) {
         let mut ends = JoinSet::new();
-        for member in self.members.drain(..) {
-            member.end(ending);
+        let members = std::mem::take(&mut *lock(&self.shared.members));
+        for member in members {
+            member.end(Ending::Killed);
             ends.spawn(member.wait());
         }
         ends.join_all().await;
-    }
-
-    fn tell_running(&self) {
-        let mut running = BTreeMap::new();
-        for member in self.members.iter().filter(|member| member.seen().ready) {
-            *running.entry(member.owner().clone()).or_default() += 1;
-        }
-        *lock(&self.shared.running) = running;
     }
 }

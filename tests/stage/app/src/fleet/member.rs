@@ -75,8 +75,8 @@ impl Member {
         Self { owner, deployment, ready: ready_seen, ending, why, task }
     }
 
-    pub(super) fn owner(&self) -> &Owner {
-        &self.owner
+    pub(super) fn runs_for(&self, owner: &Owner) -> bool {
+        self.owner == *owner && *self.ready.borrow()
     }
 
     pub(super) fn seen(&self) -> Seen {

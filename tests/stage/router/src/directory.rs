@@ -202,7 +202,8 @@ impl Directory {
             "lambda" => self.learn_function(call, answer),
             "s3" if call.operation == "CreateBucket" => {
                 let bucket = call.text("Bucket").unwrap_or_default().to_owned();
-                self.buckets.insert(bucket, call.region.clone());
+                let region = call.text("LocationConstraint").unwrap_or(&call.region);
+                self.buckets.insert(bucket, region.to_owned());
             }
             "sts" if call.operation == "AssumeRole" => self.learn_session(call, answer),
             _ => {}

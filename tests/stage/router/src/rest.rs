@@ -181,6 +181,11 @@ pub(crate) fn s3(request: &Request) -> Read {
         _ => return Err(unknown("s3", request)),
     };
     let mut params = json!({ "Bucket": bucket, "Key": key });
+    if operation == "CreateBucket" {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let place = body.split_once("<LocationConstraint>").and_then(|(_, rest)| rest.split_once('<'));
+        params["LocationConstraint"] = json!(place.map(|(region, _)| region));
+    }
     for name in ["prefix", "versionId"] {
         if let Some((_, value)) = query.iter().find(|(key, _)| key == name) {
             params[name] = Value::String(value.clone());

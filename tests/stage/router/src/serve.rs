@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -46,7 +46,7 @@ pub(crate) async fn listen(inner: Arc<Inner>, listener: TcpListener) {
                 async move { Ok::<_, Infallible>(respond(&inner, request).await) }
             });
             // A caller that hangs up is no error of the stage's.
-            let _: Result<(), hyper::Error> = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _: Result<(), hyper::Error> = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

@@ -45,7 +45,8 @@ fn start() -> Stage {
         .expect("RELIGHT_VENV names no virtual environment with the emulators: run `make tools`, which makes one and says its path");
     let bin = Path::new(&venv).join("bin");
     let (ministack, moto) = (free_address(), free_address());
-    let folder = std::env::temp_dir().join(format!("stage-router-{}", std::process::id()));
+    // In the target folder, where the log of a failed run can be read afterwards.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stage-router-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let runtime = Runtime::new().unwrap();
     let settings =

@@ -1,3 +1,5 @@
+#![allow(dead_code)] // Each test file uses its own part of it.
+
 //! A world with two databases, brought to the phase that a test begins in.
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,0 +1,96 @@
+//! What others write between this function's look at the world and its record.
+
+mod common;
+
+use std::cell::RefCell;
+
+use common::Scene;
+use jiff::Timestamp;
+use promote_replica::PromoteReplica;
+use relight::ports::{CallError, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId};
+use relight::run::{Mode, Phase};
+use relight::state::HoldSwitch;
+use relight_world::database::DatabaseWorld;
+use serde_json::json;
+
+/// The world, in which something happens once while a replica is looked at.
+struct Meanwhile<'a> {
+    world: DatabaseWorld,
+    happens: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+}
+
+impl Database for Meanwhile<'_> {
+    async fn replica(&self, replica: &ReplicaId) -> Result<Option<Instance>, CallError> {
+        if let Some(happens) = self.happens.borrow_mut().take() {
+            happens();
+        }
+        self.world.replica(replica).await
+    }
+
+    async fn lag_samples(&self, replica: &ReplicaId, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError> {
+        self.world.lag_samples(replica, from, to).await
+    }
+
+    async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError> {
+        self.world.promote(replica, retention).await
+    }
+
+    async fn modify(&self, replica: &ReplicaId, change: &InstanceChange) -> Result<(), CallError> {
+        self.world.modify(replica, change).await
+    }
+
+    async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
+        self.world.create_copy(copy, of).await
+    }
+
+    async fn copy(&self, copy: &CopyId) -> Result<Option<Instance>, CallError> {
+        self.world.copy(copy).await
+    }
+
+    async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError> {
+        self.world.promote_copy(copy).await
+    }
+
+    async fn remove_copy(&self, copy: &CopyId) -> Result<Removal, CallError> {
+        self.world.remove_copy(copy).await
+    }
+
+    async fn copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError> {
+        self.world.copies(plan).await
+    }
+
+    async fn fence(&self, instance: &PrimaryId, security_group: &str) -> Result<Fenced, CallError> {
+        self.world.fence(instance, security_group).await
+    }
+}
+
+/// One invocation in which `happens` happens after the journal was read and before the attempt is recorded.
+async fn nudge_while<'a>(scene: &'a Scene, happens: impl FnOnce() + 'a) {
+    let port = Meanwhile { world: scene.world.database.clone(), happens: RefCell::new(Some(Box::new(happens))) };
+    let mut work = PromoteReplica::new(port);
+    scene.world.nudge(&mut work, json!({ "relight": "tick" })).await.expect("answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_stands_down_beside_the_attempt_promotes_nothing() {
+    let scene = Scene::new(Mode::Failover, Phase::Activating);
+    nudge_while(&scene, || scene.change(|head| head.run.as_mut().expect("a run").phase = Phase::StoodDown)).await;
+    assert_eq!(scene.world.calls.count("rds:PromoteReadReplica"), 0);
+    assert!(scene.promotion().databases.values().all(|step| step.promote_attempt_at.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_beside_the_attempt_is_kept() {
+    let scene = Scene::new(Mode::Failover, Phase::Activating);
+    let hold = HoldSwitch { until: scene.world.now() + common::minutes(60), by: "ada".to_owned() };
+    nudge_while(&scene, || scene.change(|head| head.hold = Some(hold))).await;
+    assert_eq!(scene.world.calls.count("rds:PromoteReadReplica"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_that_is_ended_beside_the_creation_makes_no_copy() {
+    let scene = Scene::new(Mode::Drill, Phase::Activating);
+    nudge_while(&scene, || scene.change(|head| head.run.as_mut().expect("a run").phase = Phase::Restoring)).await;
+    assert_eq!(scene.world.calls.count("rds:CreateDBInstanceReadReplica"), 0);
+    assert!(scene.snapshot().obligations.is_empty());
+}

@@ -79,7 +79,7 @@ impl PgLogin {
                 // As AWS's own rotation functions do where `ssl` is missing. Where plaintext fails too, what was wrong
                 // with TLS is the remedy, unless the password is.
                 Err(tls @ LoginError::Tls { .. }) => match self.connect_by(with, at, SslMode::Disable).await {
-                    Err(plain) if !plain.is_about_the_password() => Err(tls),
+                    Err(plain) if !matches!(plain, LoginError::WrongPassword { .. }) => Err(tls),
                     answer => answer,
                 },
                 answer => answer,

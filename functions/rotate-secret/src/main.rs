@@ -1,1 +1,16 @@
-fn main() {}
+use lambda_runtime::{LambdaEvent, service_fn};
+use relight::aws::database::AwsDatabase;
+use relight::aws::secrets::AwsSecrets;
+use relight::aws::start::Environment;
+use relight::login::PgLogin;
+use rotate_secret::{RotateSecret, handle};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let environment = Environment::load().await?;
+    let secrets = AwsSecrets::new(&environment.aws, environment.settings.rotation_function.clone());
+    let work = Mutex::new(RotateSecret::new(secrets, PgLogin::from_env(), AwsDatabase::new(&environment.aws)));
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| handle(&environment, &work, event).await)).await
+}

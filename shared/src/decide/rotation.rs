@@ -20,7 +20,7 @@ use super::Decision;
 use crate::plan::{Plan, Secret};
 use crate::ports::{Described, DisposableName, Stage};
 use crate::run::{Mode, Phase, RunId};
-use crate::state::{Endpoint, Memory, SecretStep, Snapshot};
+use crate::state::{Endpoint, Memory, RotationProgress, SecretStep, Snapshot};
 
 /// How often, in peace, a login proves that a secret opens the replica.
 pub const LOGIN_EVERY: SignedDuration = SignedDuration::from_mins(30);
@@ -125,6 +125,22 @@ impl Course {
         steps.get(secret).cloned().unwrap_or_default()
     }
 
+    pub fn record_proof(self, progress: &mut RotationProgress, database: &str, at: Timestamp) {
+        let proven = match self {
+            Course::Failover => &mut progress.proven,
+            Course::Rehearsal => &mut progress.rehearsal.proven,
+        };
+        proven.insert(database.to_owned(), at);
+    }
+
+    pub fn record_step(self, progress: &mut RotationProgress, secret: &str, step: SecretStep) {
+        let steps = match self {
+            Course::Failover => &mut progress.secrets,
+            Course::Rehearsal => &mut progress.rehearsal.secrets,
+        };
+        steps.insert(secret.to_owned(), step);
+    }
+
     /// The secret's name in this course.
     pub fn name(self, plan: &Plan, run: &RunId, secret: &Secret) -> String {
         match self {
@@ -199,7 +215,7 @@ pub fn due(plan: &Plan, snapshot: &Snapshot, course: Course, secret: &Secret, se
     }
     let hold = snapshot.head.hold.as_ref().filter(|hold| now < hold.until);
     match (admin, step.rotation_called_at) {
-        (_, Some(since)) => rotation(plan, &step, since, seen, &token(&run.id, Making::Rotation, &course.name(plan, &run.id, secret)), now),
+        (_, Some(since)) => rotation(plan, course, &step, since, seen, &token(&run.id, Making::Rotation, &course.name(plan, &run.id, secret)), now),
         (Some(admin), None) => Decision::Wait(Waiting::Admin { admin }),
         (None, None) => match hold {
             // The recovery does not need it, and it cannot be undone.
@@ -210,16 +226,18 @@ pub fn due(plan: &Plan, snapshot: &Snapshot, course: Course, secret: &Secret, se
 }
 
 /// A rotation that was recorded, as far as it has come.
-fn rotation(plan: &Plan, step: &SecretStep, since: Timestamp, seen: Option<&Described>, token: &str, now: Timestamp) -> Due {
+fn rotation(plan: &Plan, course: Course, step: &SecretStep, since: Timestamp, seen: Option<&Described>, token: &str, now: Timestamp) -> Due {
     let labels = seen.and_then(|seen| seen.stages.get(token));
     // AWSPREVIOUS: current, and somebody rotated once more since.
     if labels.is_some_and(|labels| labels.contains(Stage::Current.label()) || labels.contains(Stage::Previous.label())) {
-        return Decision::Act(vec![Action::Rotated]);
+        return Decision::Act(vec![Action::Rotated, Action::Test]);
     }
     if overdue(plan, step, now) {
         return Decision::Act(vec![Action::GiveUp, Action::Test]);
     }
-    match (labels, seen.and_then(|seen| seen.stranded(token))) {
+    // Nobody but this run rotates a drill's secret.
+    let stranded = seen.filter(|_| course == Course::Failover).and_then(|seen| seen.stranded(token));
+    match (labels, stranded) {
         (Some(_), _) => Decision::Wait(Waiting::Rotation { since }),
         (None, Some(version)) => Decision::Act(vec![Action::ClearPending { version: version.to_owned() }, Action::Rotate]),
         (None, None) => Decision::Act(vec![Action::Rotate]),

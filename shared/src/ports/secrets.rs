@@ -260,11 +260,14 @@ pub enum LoginError {
 }
 
 impl LoginError {
-    /// Whether another version of the secret may succeed where this one did not.
-    pub fn is_about_the_password(&self) -> bool {
-        matches!(self, LoginError::WrongPassword { .. })
+    /// Whether another version of the secret, with another password or user, may be let in where this one was not.
+    pub fn is_about_the_user(&self) -> bool {
+        matches!(self, LoginError::WrongPassword { .. }) || matches!(self, LoginError::Refused { code, .. } if code == NOT_ALLOWED_IN)
     }
 }
+
+/// SQLSTATE of a user that does not exist, may not log in, or is not let in from here.
+const NOT_ALLOWED_IN: &str = "28000";
 
 #[cfg(test)]
 mod tests {

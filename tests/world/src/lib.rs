@@ -7,6 +7,7 @@ pub mod calls;
 pub mod compute;
 pub mod database;
 pub mod journal;
+pub mod login;
 pub mod notices;
 pub mod secrets;
 pub mod traffic;
@@ -36,6 +37,7 @@ pub struct World {
     pub compute: compute::ComputeWorld,
     pub database: database::DatabaseWorld,
     pub secrets: secrets::SecretsWorld,
+    pub login: login::LoginWorld,
     pub traffic: traffic::TrafficWorld,
 }
 
@@ -45,13 +47,16 @@ impl World {
         let clock = Clock::starting_at(START.parse().expect("a time"));
         let calls = Calls::default();
         let plan = Plan::stored(text).expect("a plan");
+        let database = database::DatabaseWorld::of(&plan, calls.clone(), clock);
+        let login = login::LoginWorld::of(calls.clone(), database.clone());
         World {
             clock,
             journal: journal::MemoryJournal::new(calls.clone(), text),
             notices: notices::MemoryNotices::new(calls.clone()),
             compute: compute::ComputeWorld::of(&plan, calls.clone(), clock),
-            database: database::DatabaseWorld::of(&plan, calls.clone(), clock),
-            secrets: secrets::SecretsWorld::of(&plan, calls.clone(), clock),
+            secrets: secrets::SecretsWorld::of(&plan, calls.clone(), clock, login.clone()),
+            login,
+            database,
             traffic: traffic::TrafficWorld::of(&plan, calls.clone(), clock),
             calls,
         }

@@ -1,0 +1,54 @@
+//! Peace: each half hour every secret logs in at the replica, so that a failover does not find out first that a security
+//! group, a password or a CA is not what the plan believes. What it saw stands in the journal, for the readiness check.
+
+use futures_util::future::join_all;
+use relight::nudge::{Desk, Next, View, WorkError, put};
+use relight::plan::Secret;
+use relight::ports::{Database, EntryKind, Journal, Login, ReplicaId, Secrets, Stage};
+use relight::state::{Key, LoginSeen};
+
+use crate::RotateSecret;
+
+impl<S: Secrets, L: Login, D: Database> RotateSecret<S, L, D> {
+    /// One login of each secret, side by side, and one write.
+    pub(crate) async fn log_in<J: Journal>(&self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+        let secrets = view.plan.secrets.iter();
+        let seen = join_all(secrets.map(async |secret| {
+            let seen = self.try_at_replica(view, secret).await;
+            let (ok, said) = match seen {
+                Ok(said) => (true, said),
+                Err(said) => (false, said),
+            };
+            (secret, LoginSeen { at: view.now, ok, said })
+        }))
+        .await;
+        let mut memory = view.snapshot.memory.clone();
+        // A secret that left the plan leaves the memory too.
+        memory.logins.retain(|name, _| view.plan.secrets.iter().any(|secret| secret.name == *name));
+        for (secret, seen) in seen {
+            if !seen.ok {
+                desk.line(EntryKind::Failure, &secret.id().to_string(), seen.said.clone());
+            }
+            memory.logins.insert(secret.name.clone(), seen);
+        }
+        // Somebody else who wrote the memory at this moment costs this round's word; the next tick tries again.
+        desk.write(vec![put(view, Key::Memory, &memory)?], Vec::new()).await?;
+        Ok(Next::Idle)
+    }
+
+    async fn try_at_replica(&self, view: &View, secret: &Secret) -> Result<String, String> {
+        let database = view.plan.database(&secret.database).ok_or_else(|| format!("the plan has no database {}", secret.database))?;
+        let replica = self.database.replica(&ReplicaId::of(database)).await.map_err(|error| error.to_string())?;
+        let endpoint = replica.and_then(|replica| replica.endpoint).ok_or_else(|| {
+            format!("the replica {} has no endpoint; correct the plan, or create it as a replica of {}", database.replica, database.primary)
+        })?;
+        let attempt = async |value: &relight::secret::SecretValue| self.login.login(value).await;
+        let (stage, _, seen) = self.first_that_works(&secret.name, &endpoint, attempt).await.map_err(|error| error.to_string())?;
+        let how = if seen.encrypted { "over TLS" } else { "in plaintext" };
+        Ok(match stage {
+            Stage::Current => format!("logs in at {} {how}", database.replica),
+            // In the middle of a rotation this is as it should be; a failover would take the version that works.
+            other => format!("logs in at {} {how} with {} only", database.replica, other.label()),
+        })
+    }
+}

@@ -4,6 +4,8 @@
 //! Building a client is cheap, its TLS root store is not: all clients share one connector ([`OneConnector`]). Every call is
 //! counted by an interceptor; the counts go into the run's history, and so into the report.
 
+#[cfg(feature = "compute")]
+pub mod compute;
 #[cfg(feature = "database")]
 pub mod database;
 #[cfg(any(feature = "traffic", feature = "metrics"))]

@@ -69,9 +69,13 @@ pub fn lowering(snapshot: &Snapshot, now: Timestamp) -> Decision<Lower, WaitingO
     if snapshot.head.serving == Place::Standby {
         return Decision::Refuse(Refusal::StandbyServes);
     }
-    // Users whom STOP sent here are still here: what they are served with stays until it is gone.
-    if undoing && traffic.stop_asked_at.is_some() && traffic.released_at.is_none() {
+    // What users are served with stays until they are gone. A drill moves nobody.
+    let failover = snapshot.phase() == Some((Mode::Failover, Phase::StoodDown));
+    if failover && traffic.stop_asked_at.is_some() && traffic.released_at.is_none() {
         return Decision::Wait(WaitingOn::Stop);
+    }
+    if failover && traffic.users_at == Some(Place::Standby) {
+        return Decision::Wait(WaitingOn::Users);
     }
     Decision::Act(vec![Lower])
 }
@@ -125,6 +129,8 @@ pub enum WaitingOn {
     },
     /// switch-traffic takes STOP away first.
     Stop,
+    /// Users' name still leads here.
+    Users,
 }
 
 impl fmt::Display for WaitingOn {
@@ -142,7 +148,8 @@ impl fmt::Display for WaitingOn {
                 setback.iter().try_for_each(|setback| write!(f, "; Auto Scaling says: {}", setback.said))
             }
             WaitingOn::Surplus { running, baseline } => write!(f, "{running} still run, the baseline is {baseline}"),
-            WaitingOn::Stop => f.write_str("capacity stays until switch-traffic has taken STOP away: users may still be here"),
+            WaitingOn::Stop => f.write_str("capacity stays until switch-traffic has taken STOP away: users are sent here by it"),
+            WaitingOn::Users => f.write_str("capacity stays while users' DNS answers the standby; `failover` keeps them here for good"),
         }
     }
 }

@@ -159,6 +159,8 @@ pub struct GroupState {
     pub instances: Option<InstancesDistribution>,
     /// Capacity in service, in the group's own unit: instances, or their weights.
     pub in_service: u32,
+    /// The greatest weight of an instance in service: by less than it a group with weights may exceed what is desired.
+    pub heaviest: u32,
     /// Processes that somebody, or AWS after a day of failed launches, has suspended.
     pub suspended: BTreeSet<String>,
 }

@@ -63,7 +63,7 @@ pub fn restore_group(baseline: &Group, state: Option<&GroupState>, patience: Pat
     if (min, desired, max) != (state.min, state.desired, state.max) || instances.is_some() {
         return Decision::Act(vec![Resize::Group { group: name, min, desired, max, instances }]);
     }
-    if state.in_service > desired {
+    if state.in_service >= desired + state.heaviest.max(1) {
         let stuck = state.suspended.contains("Terminate");
         let processes = || ["Terminate".to_owned()].into();
         return match stuck {
@@ -71,7 +71,7 @@ pub fn restore_group(baseline: &Group, state: Option<&GroupState>, patience: Pat
             false => Decision::Wait(WaitingOn::Surplus { running: state.in_service, baseline: desired }),
         };
     }
-    if state.in_service == desired || patience.is_over() {
+    if state.in_service >= desired || patience.is_over() {
         return Decision::Done;
     }
     Decision::Wait(WaitingOn::Instances { in_service: state.in_service, wanted: desired, setback: None })

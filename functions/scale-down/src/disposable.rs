@@ -1,0 +1,113 @@
+//! The disposable copies and secrets of drills. They never sleep: nobody needs them, whoever serves.
+
+use futures_util::future::join_all;
+use relight::decide::capacity;
+use relight::nudge::View;
+use relight::ports::{CallError, CopyId, Database, DisposableName, EntryKind, Removal, Secrets};
+use relight::run::Mode;
+use relight::state::{Key, Obligation, Owed};
+
+use crate::{Half, ScaleDown};
+
+/// What may be removed: only names that a drill gives.
+enum Disposable {
+    Copy(CopyId),
+    Secret(DisposableName),
+}
+
+impl Disposable {
+    fn owed(plan: &str, owed: &Obligation) -> Option<Disposable> {
+        match &owed.what {
+            Owed::Copy { instance } => CopyId::named(instance).map(Disposable::Copy),
+            Owed::Secret { name } => DisposableName::named(plan, name).map(Disposable::Secret),
+            Owed::Capacity => None,
+        }
+    }
+
+    fn about(&self) -> String {
+        match self {
+            Disposable::Copy(copy) => format!("copy/{copy}"),
+            Disposable::Secret(secret) => format!("secret/{}", secret.as_str()),
+        }
+    }
+}
+
+impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
+    /// Removes what is owed; when nothing is, what a drill made and the journal lost.
+    pub(crate) async fn disposable(&self, view: &View) -> Half {
+        let due = capacity::disposable(&view.snapshot, view.now);
+        if due.is_empty() {
+            return if sweeps(view) { self.sweep(view).await } else { Half::default() };
+        }
+        let mut half = Half { open: true, ..Half::default() };
+        let removed = join_all(due.into_iter().map(async |owed| match Disposable::owed(&view.plan.name, owed) {
+            None => (owed, None),
+            Some(disposable) => (owed, Some(self.remove(&disposable).await)),
+        }));
+        for (owed, removed) in removed.await {
+            let about = owed.id();
+            match removed {
+                None => {
+                    half.say(EntryKind::Refusal, &about, "no drill gives such a name: nothing is removed; take the item out of the journal by hand")
+                }
+                Some(Ok(Removal::Gone)) => {
+                    half.say(EntryKind::Reached, &about, "the disposable thing is gone");
+                    half.freed.push(Key::Obligation(about));
+                }
+                Some(removed) => say_underway(&mut half, &about, removed),
+            }
+        }
+        half
+    }
+
+    /// What carries the drill's tag and nobody owes. The journal names a copy before it is made, so this finds something
+    /// only after the journal itself was lost, or when a call of promote-replica was still under way.
+    async fn sweep(&self, view: &View) -> Half {
+        let plan = &view.plan.name;
+        let mut half = Half::default();
+        let (copies, secrets) = tokio::join!(self.database.copies(plan), self.secrets.disposables(plan));
+        let mut found = Vec::new();
+        match copies {
+            Ok(copies) => found.extend(copies.into_iter().map(Disposable::Copy)),
+            Err(error) => unlisted(&mut half, "copies", &error),
+        }
+        match secrets {
+            Ok(secrets) => found.extend(secrets.into_iter().map(Disposable::Secret)),
+            Err(error) => unlisted(&mut half, "secrets", &error),
+        }
+        let removed = join_all(found.iter().map(async |disposable| (disposable.about(), self.remove(disposable).await)));
+        for (about, removed) in removed.await {
+            half.open = true;
+            match removed {
+                Ok(Removal::Gone) => half.say(EntryKind::Reached, &about, "a drill left it and the journal did not name it: it is gone"),
+                removed => say_underway(&mut half, &about, removed),
+            }
+        }
+        half
+    }
+
+    async fn remove(&self, disposable: &Disposable) -> Result<Removal, CallError> {
+        match disposable {
+            Disposable::Copy(copy) => self.database.remove_copy(copy).await,
+            Disposable::Secret(secret) => self.secrets.remove_disposable(secret).await,
+        }
+    }
+}
+
+/// A drill looks for what it lost before it says that all is as before, also when it became a failover and stood down.
+fn sweeps(view: &View) -> bool {
+    let drilled = view.run().is_some_and(|run| run.mode == Mode::Drill || run.was_drill);
+    drilled && capacity::is_undone(&view.snapshot)
+}
+
+fn unlisted(half: &mut Half, what: &str, error: &CallError) {
+    half.open = true;
+    half.say(EntryKind::Failure, what, error.to_string());
+}
+
+fn say_underway(half: &mut Half, about: &str, removed: Result<Removal, CallError>) {
+    match removed {
+        Ok(Removal::Underway | Removal::Gone) => half.say(EntryKind::Waiting, about, "it is being removed"),
+        Err(error) => half.say(EntryKind::Failure, about, error.to_string()),
+    }
+}

@@ -30,6 +30,8 @@ async fn killed_primary_loses_what_was_on_its_way_and_its_replica_is_promoted() 
     stage.rds.kill(PRIMARY, "orders").await.expect("kill");
     assert!(app.batch_execute("SELECT 1").await.is_err(), "the session died with the server");
     assert!(stage.login(PRIMARY, "orders").await.is_err());
+    tokio::time::sleep(Duration::from_millis(2200)).await;
+    assert_eq!(stage.count(STANDBY, "orders-west").await, 110, "nor does it arrive late");
 
     let seen = promote_and_watch(&stage).await;
     assert_eq!(seen, ["available", "modifying", "rebooting", "available"]);

@@ -22,7 +22,8 @@ pub(crate) struct Stage {
     pub(crate) rds: Rds,
     pub(crate) primary: Client,
     pub(crate) standby: Client,
-    folder: PathBuf,
+    /// A test that fails leaves it to be looked at.
+    pub(crate) folder: PathBuf,
 }
 
 impl Stage {
@@ -51,6 +52,7 @@ impl Stage {
         assert_eq!(self.rds.troubles(), Vec::<String>::new(), "jobs that failed");
         self.rds.shutdown().await;
         assert_eq!(self.rds.groups(), Vec::<i32>::new(), "servers that live on");
+        std::fs::remove_dir_all(&self.folder).expect("the data is removed");
     }
 
     pub(crate) async fn with_primary(name: &str) -> Stage {
@@ -85,14 +87,6 @@ impl Stage {
     pub(crate) async fn count(&self, region: &str, id: &str) -> i64 {
         let rows = self.rds.sql(region, id, "shop", "SELECT count(*) FROM orders").await.expect("a count");
         rows[0][0].as_deref().expect("not null").parse().expect("a number")
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
     }
 }
 

@@ -1,1 +1,69 @@
+//! A whole two-Region AWS on one machine, with a workload in it and Relight beside it.
+//!
+//! ```text
+//!  users (load) ──DNS──► balancer of a Region ──► shop processes ──► PostgreSQL ══delayed link══► replica
+//!       ▲                      ▲ health checks                            ▲ RDS API
+//!  stage-dns ◄── Route 53 ─────┘                                          │
+//!                              router ◄── functions (real bootstraps in ministack), deployer, fleet, this stage
+//!                                └──► ministack │ moto │ stage-rds
+//! ```
+//!
+//! Everything is on loopback, on free ports, and ends with the stage: two can stand side by side. What is deployed comes from
+//! templates alone, `infra/control` for Relight and `tests/stage/workload` for the workload.
+//!
+//! Two factors shorten time, [`Speed::waits`] for what AWS lets one wait for (health checks, ticks, TTLs, the dwell) and
+//! [`Speed::hold`] for the hour of a drill.
 
+pub mod aws;
+mod emulators;
+mod groups;
+pub mod layout;
+pub mod observe;
+pub mod scenes;
+mod stage;
+mod workload;
+
+use std::path::PathBuf;
+
+pub use stage::{Options, Speed, Stage};
+pub use workload::environment;
+
+/// The account of both emulators.
+pub const ACCOUNT: &str = "123456789012";
+pub const PRIMARY: &str = "us-east-2";
+pub const STANDBY: &str = "us-west-2";
+/// Where the metrics of health checks, and so the alarms over them, live.
+pub const HEALTH: &str = "us-east-1";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{file} is missing; run `{remedy}`", file = .file.display())]
+    Missing { file: PathBuf, remedy: &'static str },
+    #[error("{doing}: {source}")]
+    Io { doing: &'static str, source: std::io::Error },
+    #[error("{what} did not come up within 30 s; its log lies in target/stage")]
+    NotUp { what: &'static str },
+    #[error("{doing}: {message}")]
+    Part { doing: &'static str, message: String },
+    #[error("{what} was not seen within {seconds} s; last seen: {last}")]
+    Never { what: String, seconds: u64, last: String },
+}
+
+impl Error {
+    fn io(doing: &'static str, source: std::io::Error) -> Error {
+        Error::Io { doing, source }
+    }
+
+    /// An error of one of the stage's parts.
+    pub fn part<E: std::error::Error>(doing: &'static str) -> impl Fn(E) -> Error {
+        move |error| {
+            let mut message = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                message = format!("{message}: {cause}");
+                source = cause.source();
+            }
+            Error::Part { doing, message }
+        }
+    }
+}

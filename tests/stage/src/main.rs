@@ -1,0 +1,106 @@
+//! `stage`: shows a failover or a drill, or leaves a stage standing to try things by hand.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use relight_stage::layout::Layout;
+use relight_stage::{Error, Options, STANDBY, Stage, scenes};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(name = "stage", about = "A two-Region AWS on this machine, with a workload and Relight in it")]
+struct Arguments {
+    #[command(subcommand)]
+    scene: Scene,
+}
+
+#[derive(Subcommand)]
+enum Scene {
+    /// The primary Region dies; Relight brings the standby up.
+    Failover,
+    /// The monthly drill, its hour shortened.
+    Drill,
+    /// Stands until it is told to end, and says in a file how to reach it.
+    Serve {
+        /// The file, `target/stage/up.json`.
+        #[arg(long)]
+        file: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let scene = Arguments::parse().scene;
+    let work = async {
+        match scene {
+            Scene::Failover => {
+                let stage = start().await?;
+                let outcome = scenes::failover(&stage).await;
+                stage.shutdown().await;
+                let outcome = outcome?;
+                Ok(outcome.report.passed && !outcome.lost.is_empty())
+            }
+            Scene::Drill => {
+                let stage = start().await?;
+                let outcome = scenes::drill(&stage).await;
+                stage.shutdown().await;
+                let outcome = outcome?;
+                Ok(outcome.report.passed && outcome.differences().is_empty())
+            }
+            Scene::Serve { file } => serve(file).await.map(|()| true),
+        }
+    };
+    // Ctrl-C drops the stage where it stands: its children end with it.
+    let ended: Result<bool, Error> = tokio::select! {
+        ended = work => ended,
+        () = told_to_end() => {
+            eprintln!("stage: told to end");
+            return ExitCode::from(130);
+        }
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("stage: the run did not pass; see the lines marked NOT in its report");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("stage: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<Stage, Error> {
+    let began = Instant::now();
+    let progress = Arc::new(move |what: &str| println!("{:>5.1} s  {what}", began.elapsed().as_secs_f64()));
+    let stage = Stage::start(Options { progress, ..Options::default() }).await?;
+    println!("{:>5.1} s  the stage stands", began.elapsed().as_secs_f64());
+    Ok(stage)
+}
+
+async fn serve(file: PathBuf) -> Result<(), Error> {
+    let _ = Layout::find()?;
+    let stage = start().await?;
+    let environment = relight_stage::environment(stage.router.url(), STANDBY);
+    let up = json!({ "pid": std::process::id(), "environment": environment.into_iter().collect::<std::collections::BTreeMap<_, _>>(), "folder": stage.folder });
+    std::fs::write(&file, up.to_string()).map_err(|source| Error::Io { doing: "writing the stage's file", source })?;
+    told_to_end().await;
+    stage.shutdown().await;
+    let _ = std::fs::remove_file(&file);
+    Ok(())
+}
+
+async fn told_to_end() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => (),
+        _ = terminate.recv() => (),
+    }
+}

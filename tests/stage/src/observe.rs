@@ -1,0 +1,135 @@
+//! Looking at a stage: its journal, its workload, the whole of its state to compare before and after.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use relight::aws::Aws;
+use relight::aws::journal::DynamoJournal;
+use relight::ports::{Entry, Journal};
+use relight::run::RunId;
+use relight::state::Snapshot;
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+use crate::workload::output;
+use crate::{Error, PRIMARY, STANDBY};
+
+/// Looks every 200 ms until `look` answers, or says what it saw last.
+pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> Result<T, Error> {
+    let began = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return Ok(found),
+            Err(last) if began.elapsed() > within => return Err(Error::Never { what: what.to_owned(), seconds: within.as_secs(), last }),
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+impl Stage {
+    /// The journal, read as root: it is not the functions' role that looks.
+    pub fn journal(&self) -> Result<DynamoJournal, Error> {
+        let aws = Aws::from_config(crate::aws::config(self.router.url(), STANDBY));
+        Ok(DynamoJournal::new(&aws, output(&self.workload.control, "JournalTable")?, "shop".to_owned()))
+    }
+
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.journal()?.read().await.map_err(Error::part("reading the journal"))
+    }
+
+    pub async fn history(&self, run: &RunId) -> Result<Vec<Entry>, Error> {
+        self.journal()?.history(run).await.map_err(Error::part("reading the journal"))
+    }
+
+    /// An object of the report bucket.
+    pub async fn report(&self, key: &str) -> Result<String, Error> {
+        let bucket = output(&self.workload.control, "ReportsBucket")?;
+        let object = self.clients(STANDBY).s3.get_object().bucket(bucket).key(key).send().await.map_err(Error::part("reading the report"))?;
+        let bytes = object.body.collect().await.map_err(Error::part("reading the report"))?.into_bytes();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Every field that a drill must leave as it was: services, scalable targets, groups, instances, secrets, STOP, the journal's head.
+    pub async fn state(&self) -> Result<BTreeMap<String, Value>, Error> {
+        let mut state = BTreeMap::new();
+        for region in [PRIMARY, STANDBY] {
+            let clients = self.clients(region);
+            let (services, targets, groups, instances, secrets) =
+                tokio::try_join!(services(&clients), targets(&clients), groups(&clients), instances(&clients), secrets(&clients))?;
+            for (kind, rows) in [("service", services), ("target", targets), ("group", groups), ("instance", instances), ("secret", secrets)] {
+                state.extend(rows.into_iter().map(|(name, row)| (format!("{region} {kind} {name}"), row)));
+            }
+        }
+        let stop = output(&self.workload.control, "StopBucketName")?;
+        let present = self.clients(STANDBY).s3.head_object().bucket(stop).key("STOP").send().await.is_ok();
+        state.insert("STOP".to_owned(), json!(present));
+        let snapshot = self.snapshot().await?;
+        let head = json!({ "serving": snapshot.head.serving, "open_run": snapshot.head.open_run().map(|run| run.id.0.clone()), "hold": snapshot.head.hold, "plan_version": snapshot.head.plan_version });
+        state.insert("journal head".to_owned(), head);
+        state.insert("journal baseline".to_owned(), json!(snapshot.baseline.len()));
+        state.insert("journal obligations".to_owned(), json!(snapshot.obligations.len()));
+        state.insert("journal leases".to_owned(), json!(snapshot.leases.len()));
+        Ok(state)
+    }
+}
+
+type Rows = Vec<(String, Value)>;
+
+async fn services(clients: &crate::aws::Clients) -> Result<Rows, Error> {
+    let answer = clients.ecs.describe_services().cluster("shop").services("web").send().await.map_err(Error::part("describing services"))?;
+    let row = |service: &aws_sdk_ecs::types::Service| {
+        let strategy: Vec<Value> =
+            service.capacity_provider_strategy().iter().map(|share| json!([share.capacity_provider(), share.weight(), share.base()])).collect();
+        (service.service_name().unwrap_or_default().to_owned(), json!({ "desired": service.desired_count(), "running": service.running_count(), "strategy": strategy }))
+    };
+    Ok(answer.services().iter().map(row).collect())
+}
+
+async fn targets(clients: &crate::aws::Clients) -> Result<Rows, Error> {
+    let namespace = aws_sdk_applicationautoscaling::types::ServiceNamespace::Ecs;
+    let answer = clients.scaling.describe_scalable_targets().service_namespace(namespace).send().await.map_err(Error::part("describing scalable targets"))?;
+    let row = |target: &aws_sdk_applicationautoscaling::types::ScalableTarget| {
+        (target.resource_id().unwrap_or_default().to_owned(), json!({ "min": target.min_capacity(), "max": target.max_capacity() }))
+    };
+    Ok(answer.scalable_targets().iter().map(row).collect())
+}
+
+async fn groups(clients: &crate::aws::Clients) -> Result<Rows, Error> {
+    let answer = clients.groups.describe_auto_scaling_groups().send().await.map_err(Error::part("describing groups"))?;
+    let row = |group: &aws_sdk_autoscaling::types::AutoScalingGroup| {
+        let distribution = group.mixed_instances_policy().and_then(|policy| policy.instances_distribution()).map(|instances| {
+            json!([instances.on_demand_base_capacity(), instances.on_demand_percentage_above_base_capacity(), instances.spot_allocation_strategy()])
+        });
+        let row = json!({
+            "min": group.min_size(), "desired": group.desired_capacity(), "max": group.max_size(), "instances": group.instances().len(), "distribution": distribution,
+        });
+        (group.auto_scaling_group_name().unwrap_or_default().to_owned(), row)
+    };
+    Ok(answer.auto_scaling_groups().iter().map(row).collect())
+}
+
+async fn instances(clients: &crate::aws::Clients) -> Result<Rows, Error> {
+    let answer = clients.rds.describe_db_instances().send().await.map_err(Error::part("describing DB instances"))?;
+    let row = |instance: &aws_sdk_rds::types::DbInstance| {
+        let row = json!({
+            "status": instance.db_instance_status(), "class": instance.db_instance_class(), "retention": instance.backup_retention_period(),
+            "source": instance.read_replica_source_db_instance_identifier(), "replicas": instance.read_replica_db_instance_identifiers(),
+            "groups": instance.vpc_security_groups().iter().map(|group| group.vpc_security_group_id()).collect::<Vec<_>>(),
+            "resource": instance.dbi_resource_id(),
+        });
+        (instance.db_instance_identifier().unwrap_or_default().to_owned(), row)
+    };
+    Ok(answer.db_instances().iter().map(row).collect())
+}
+
+async fn secrets(clients: &crate::aws::Clients) -> Result<Rows, Error> {
+    let answer = clients.secrets.list_secrets().send().await.map_err(Error::part("listing secrets"))?;
+    let mut rows = Vec::new();
+    for secret in answer.secret_list() {
+        let name = secret.name().unwrap_or_default();
+        let value = clients.secrets.get_secret_value().secret_id(name).send().await.map_err(Error::part("reading a secret"))?;
+        // The version tells whether the value changed; the value itself is nobody's business.
+        rows.push((name.to_owned(), json!({ "version": value.version_id(), "rotation": secret.rotation_enabled() })));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,32 @@
+//! What `make failover` and `make drill` show.
+
+mod drill;
+mod failover;
+mod tell;
+
+pub use drill::drill;
+pub use failover::failover;
+pub use tell::Teller;
+
+use std::path::PathBuf;
+
+use relight::report::Report;
+use relight::run::RunId;
+
+use crate::{Error, Stage};
+
+/// Fetches both forms of a run's report into `target/report`.
+async fn fetch_report(stage: &Stage, run: &RunId) -> Result<(Report, PathBuf), Error> {
+    let folder = stage.layout.target.join("report");
+    std::fs::create_dir_all(&folder).map_err(|source| Error::io("making target/report", source))?;
+    let (json, html) = tokio::try_join!(fetch(stage, format!("{run}.json")), fetch(stage, format!("{run}.html")))?;
+    let page = folder.join(format!("{run}.html"));
+    std::fs::write(folder.join(format!("{run}.json")), &json).map_err(|source| Error::io("writing the report", source))?;
+    std::fs::write(&page, html).map_err(|source| Error::io("writing the report", source))?;
+    let report = serde_json::from_str(&json).map_err(Error::part("reading the report"))?;
+    Ok((report, page))
+}
+
+async fn fetch(stage: &Stage, key: String) -> Result<String, Error> {
+    stage.report(&key).await
+}

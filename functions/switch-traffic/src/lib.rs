@@ -126,7 +126,7 @@ impl<T: Traffic, D: Database> SwitchTraffic<T, D> {
             StopStep::Put | StopStep::Remove => return Ok(()),
         };
         let mut changes = vec![desk.progress(view, Part::Traffic, &progress)?];
-        if matches!(step, StopStep::HoldOut | StopStep::TakeBack) {
+        if step == StopStep::TakeBack {
             changes.push(same_head(view)?);
         }
         let line = desk.line(kind, "traffic", said);
@@ -252,8 +252,8 @@ fn note_fence<J: Journal>(
     new.then(|| desk.line(kind, &about, said)).flatten()
 }
 
-/// The head as it is, on the condition that it still is so: a hold-out, and the end of one, hold for the phase that they
-/// were decided in. Without it a commit could be decided between our look and our removal, over a STOP that is about to go.
+/// The head as it is, on the condition that it still is so. Without it the run could be confirmed again between our look
+/// and our write, and a commit decided over a STOP that is about to go; as it is, one of the two loses and looks again.
 fn same_head(view: &View) -> Result<Write, WorkError> {
     put(view, Key::Head, &view.snapshot.head)
 }

@@ -56,3 +56,6 @@ fn readiness(name: &str, instance: &Instance) -> Readiness {
         status => Readiness::Busy(Busy { instance: name.to_owned(), status: status.to_owned() }),
     }
 }
+
+#[cfg(test)]
+mod tests;

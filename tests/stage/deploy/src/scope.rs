@@ -1,0 +1,322 @@
+//! What the intrinsic functions evaluate to, and which resources they refer to.
+//!
+//! The same walk serves both: [`Scope::resolve`] gives the value, [`Scope::references`] the edges of the order in which resources are made.
+//! Both follow only the branch of an `Fn::If` that is taken, so a resource that is not made is never waited for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use crate::resources::Physical;
+use crate::template::{Template, text_of};
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TemplateError {
+    #[error("{0}")]
+    Shape(String),
+    #[error("the deployer does not know the function {0}; teach it to scope.rs")]
+    Function(String),
+    #[error("{function} wants {wants}, and got {got}")]
+    Arguments { function: String, wants: &'static str, got: String },
+    #[error("`{0}` is no parameter, no resource and no pseudo parameter of this template")]
+    Unknown(String),
+    #[error("`{0}` is referred to, but its condition does not hold, so it is not made")]
+    NotMade(String),
+    #[error("{kind} `{id}` gives no attribute `{attribute}` (it gives {known}); teach the deployer, in the file of its service")]
+    Attribute { id: String, kind: String, attribute: String, known: String },
+    #[error("the condition `{0}` is not in the section Conditions")]
+    Condition(String),
+    #[error("the condition `{0}` refers to itself")]
+    CircularCondition(String),
+    #[error("{} need one another, so none can be made first", .0.join(", "))]
+    Circle(Vec<String>),
+}
+
+/// Everything that a function may refer to.
+#[derive(Debug)]
+pub(crate) struct Scope<'a> {
+    pub(crate) template: &'a Template,
+    pub(crate) parameters: &'a BTreeMap<String, Value>,
+    pub(crate) account: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) stack: &'a str,
+    /// What is made already, by logical id.
+    pub(crate) made: BTreeMap<String, Physical>,
+}
+
+/// An intrinsic function is an object with this one key.
+fn function(object: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let (name, argument) = object.iter().next().filter(|_| object.len() == 1)?;
+    // `Condition` alone is an intrinsic inside of conditions; elsewhere, an IAM statement's, it has siblings.
+    (name == "Ref" || name.starts_with("Fn::")).then_some((name.as_str(), argument))
+}
+
+impl Scope<'_> {
+    /// The value; `None` for `AWS::NoValue`.
+    pub(crate) fn resolve(&self, value: &Value) -> Result<Option<Value>, TemplateError> {
+        match value {
+            Value::Object(object) => match function(object) {
+                Some((name, argument)) => self.call(name, argument),
+                None => {
+                    let mut resolved = Map::new();
+                    for (key, value) in object {
+                        if let Some(value) = self.resolve(value)? {
+                            resolved.insert(key.clone(), value);
+                        }
+                    }
+                    Ok(Some(Value::Object(resolved)))
+                }
+            },
+            Value::Array(items) => {
+                let items = items.iter().map(|item| self.resolve(item)).filter_map(Result::transpose).collect::<Result<_, _>>()?;
+                Ok(Some(Value::Array(items)))
+            }
+            plain => Ok(Some(plain.clone())),
+        }
+    }
+
+    fn call(&self, name: &str, argument: &Value) -> Result<Option<Value>, TemplateError> {
+        let wrong = |wants: &'static str| TemplateError::Arguments { function: name.to_owned(), wants, got: argument.to_string() };
+        match name {
+            "Ref" => self.reference(argument.as_str().ok_or_else(|| wrong("a name"))?),
+            "Fn::GetAtt" => {
+                let (id, attribute) = get_att(argument).ok_or_else(|| wrong("a resource and an attribute"))?;
+                self.attribute(&id, &attribute).map(Some)
+            }
+            "Fn::Sub" => self.substitute(argument).map(Some),
+            "Fn::If" => self.resolve(self.branch(argument)?),
+            "Fn::Join" => {
+                let [delimiter, list] = two(argument).ok_or_else(|| wrong("a delimiter and a list"))?;
+                let items = self.list(list)?.ok_or_else(|| wrong("a delimiter and a list"))?;
+                let delimiter = delimiter.as_str().ok_or_else(|| wrong("a delimiter and a list"))?;
+                Ok(Some(Value::from(items.iter().map(text_of).collect::<Vec<_>>().join(delimiter))))
+            }
+            "Fn::Split" => {
+                let [delimiter, text] = two(argument).ok_or_else(|| wrong("a delimiter and a text"))?;
+                let text = self.resolve(text)?.map(|text| text_of(&text)).unwrap_or_default();
+                let delimiter = delimiter.as_str().ok_or_else(|| wrong("a delimiter and a text"))?;
+                Ok(Some(Value::from(text.split(delimiter).collect::<Vec<_>>())))
+            }
+            "Fn::Select" => {
+                let [index, list] = two(argument).ok_or_else(|| wrong("an index and a list"))?;
+                let index = self.resolve(index)?.map(|index| text_of(&index)).unwrap_or_default();
+                let items = self.list(list)?.ok_or_else(|| wrong("an index and a list"))?;
+                let item = index.parse::<usize>().ok().and_then(|index| items.get(index));
+                item.cloned().map(Some).ok_or_else(|| wrong("an index within the list"))
+            }
+            "Fn::FindInMap" => {
+                let keys = self.list(argument)?.ok_or_else(|| wrong("a map and two keys"))?;
+                let keys: Vec<_> = keys.iter().map(text_of).collect();
+                let [map, first, second] = keys.as_slice() else { return Err(wrong("a map and two keys")) };
+                let found = self.template.mappings.get(map).and_then(|map| map.get(first)?.get(second));
+                found.cloned().map(Some).ok_or_else(|| wrong("keys that are in the map"))
+            }
+            "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or" => {
+                self.holds(&Value::Object(Map::from_iter([(name.to_owned(), argument.clone())]))).map(|holds| Some(holds.into()))
+            }
+            other => Err(TemplateError::Function(other.to_owned())),
+        }
+    }
+
+    fn list(&self, value: &Value) -> Result<Option<Vec<Value>>, TemplateError> {
+        Ok(match self.resolve(value)? {
+            Some(Value::Array(items)) => Some(items),
+            _ => None,
+        })
+    }
+
+    fn reference(&self, name: &str) -> Result<Option<Value>, TemplateError> {
+        if name == "AWS::NoValue" {
+            return Ok(None);
+        }
+        let pseudo = match name {
+            "AWS::AccountId" => Some(self.account),
+            "AWS::Region" => Some(self.region),
+            "AWS::StackName" => Some(self.stack),
+            "AWS::Partition" => Some("aws"),
+            "AWS::URLSuffix" => Some("amazonaws.com"),
+            _ => None,
+        };
+        if let Some(pseudo) = pseudo {
+            return Ok(Some(pseudo.into()));
+        }
+        match (self.parameters.get(name), self.made.get(name)) {
+            (Some(value), _) => Ok(Some(value.clone())),
+            (None, Some(physical)) => Ok(Some(physical.id.clone().into())),
+            (None, None) => Err(self.missing(name)),
+        }
+    }
+
+    fn missing(&self, name: &str) -> TemplateError {
+        if self.template.resources.contains_key(name) { TemplateError::NotMade(name.to_owned()) } else { TemplateError::Unknown(name.to_owned()) }
+    }
+
+    fn attribute(&self, id: &str, attribute: &str) -> Result<Value, TemplateError> {
+        let physical = self.made.get(id).ok_or_else(|| self.missing(id))?;
+        physical.attributes.get(attribute).map(|value| value.clone().into()).ok_or_else(|| TemplateError::Attribute {
+            id: id.to_owned(),
+            kind: self.template.resources.get(id).map(|resource| resource.kind.clone()).unwrap_or_default(),
+            attribute: attribute.to_owned(),
+            known: physical.attributes.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    fn substitute(&self, argument: &Value) -> Result<Value, TemplateError> {
+        let (text, own) = sub_parts(argument)?;
+        let mut result = String::new();
+        for part in placeholders(text) {
+            match part {
+                Part::Text(text) => result.push_str(text),
+                Part::Name(name) => {
+                    let value = match (own.and_then(|own| own.get(name)), name.split_once('.')) {
+                        (Some(value), _) => self.resolve(value)?,
+                        (None, Some((id, attribute))) => Some(self.attribute(id, attribute)?),
+                        (None, None) => self.reference(name)?,
+                    };
+                    result.push_str(&value.map(|value| text_of(&value)).unwrap_or_default());
+                }
+            }
+        }
+        Ok(Value::from(result))
+    }
+
+    fn branch<'v>(&self, argument: &'v Value) -> Result<&'v Value, TemplateError> {
+        let wrong = || TemplateError::Arguments { function: "Fn::If".to_owned(), wants: "a condition and two values", got: argument.to_string() };
+        let Some([condition, yes, no]) = argument.as_array().map(Vec::as_slice) else { return Err(wrong()) };
+        Ok(if self.condition(condition.as_str().ok_or_else(wrong)?)? { yes } else { no })
+    }
+
+    /// A condition of the section Conditions, by its name.
+    pub(crate) fn condition(&self, name: &str) -> Result<bool, TemplateError> {
+        self.condition_within(name, &BTreeSet::new())
+    }
+
+    fn condition_within(&self, name: &str, asked: &BTreeSet<String>) -> Result<bool, TemplateError> {
+        let expression = self.template.conditions.get(name).ok_or_else(|| TemplateError::Condition(name.to_owned()))?;
+        let mut asked = asked.clone();
+        if !asked.insert(name.to_owned()) {
+            return Err(TemplateError::CircularCondition(name.to_owned()));
+        }
+        self.holds_within(expression, &asked)
+    }
+
+    /// An expression of condition functions.
+    pub(crate) fn holds(&self, expression: &Value) -> Result<bool, TemplateError> {
+        self.holds_within(expression, &BTreeSet::new())
+    }
+
+    fn holds_within(&self, expression: &Value, asked: &BTreeSet<String>) -> Result<bool, TemplateError> {
+        let shape = || TemplateError::Shape(format!("{expression} is no condition"));
+        let (name, argument) = expression.as_object().filter(|object| object.len() == 1).and_then(|object| object.iter().next()).ok_or_else(shape)?;
+        if name == "Condition" {
+            return self.condition_within(argument.as_str().ok_or_else(shape)?, asked);
+        }
+        let parts = argument.as_array().ok_or_else(shape)?;
+        match (name.as_str(), parts.as_slice()) {
+            ("Fn::Equals", [left, right]) => {
+                let text = |value| Ok(self.resolve(value)?.map(|value| text_of(&value)));
+                Ok(text(left)? == text(right)?)
+            }
+            ("Fn::Not", [part]) => Ok(!self.holds_within(part, asked)?),
+            ("Fn::And", parts) => parts.iter().try_fold(true, |all, part| Ok(all && self.holds_within(part, asked)?)),
+            ("Fn::Or", parts) => parts.iter().try_fold(false, |any, part| Ok(any || self.holds_within(part, asked)?)),
+            _ => Err(TemplateError::Function(name.clone())),
+        }
+    }
+
+    /// The resources that a value refers to.
+    pub(crate) fn references(&self, value: &Value) -> Result<BTreeSet<String>, TemplateError> {
+        let mut found = BTreeSet::new();
+        self.collect(value, &mut found)?;
+        Ok(found)
+    }
+
+    fn collect(&self, value: &Value, found: &mut BTreeSet<String>) -> Result<(), TemplateError> {
+        let mut add = |name: &str| {
+            if self.template.resources.contains_key(name) {
+                found.insert(name.to_owned());
+            }
+        };
+        match value {
+            Value::Array(items) => items.iter().try_for_each(|item| self.collect(item, found)),
+            Value::Object(object) => match function(object) {
+                Some(("Fn::If", argument)) => self.collect(self.branch(argument)?, found),
+                Some(("Ref", name)) => {
+                    add(name.as_str().unwrap_or_default());
+                    Ok(())
+                }
+                Some(("Fn::GetAtt", argument)) => {
+                    add(&get_att(argument).map(|(id, _)| id).unwrap_or_default());
+                    Ok(())
+                }
+                Some(("Fn::Sub", argument)) => {
+                    let (text, own) = sub_parts(argument)?;
+                    for part in placeholders(text) {
+                        if let Part::Name(name) = part
+                            && own.is_none_or(|own| !own.contains_key(name))
+                        {
+                            add(name.split('.').next().unwrap_or(name));
+                        }
+                    }
+                    own.into_iter().flat_map(Map::values).try_for_each(|value| self.collect(value, found))
+                }
+                _ => object.values().try_for_each(|value| self.collect(value, found)),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+fn two(argument: &Value) -> Option<[&Value; 2]> {
+    let [first, second] = argument.as_array()?.as_slice() else { return None };
+    Some([first, second])
+}
+
+/// `[Id, Attribute]` or `Id.Attribute`.
+fn get_att(argument: &Value) -> Option<(String, String)> {
+    let (id, attribute) = match argument {
+        Value::String(text) => text.split_once('.')?,
+        other => {
+            let [id, attribute] = two(other)?;
+            (id.as_str()?, attribute.as_str()?)
+        }
+    };
+    Some((id.to_owned(), attribute.to_owned()))
+}
+
+fn sub_parts(argument: &Value) -> Result<(&str, Option<&Map<String, Value>>), TemplateError> {
+    let wrong = || TemplateError::Arguments { function: "Fn::Sub".to_owned(), wants: "a text, or a text and a map", got: argument.to_string() };
+    match argument {
+        Value::String(text) => Ok((text, None)),
+        other => {
+            let [text, own] = two(other).ok_or_else(wrong)?;
+            Ok((text.as_str().ok_or_else(wrong)?, Some(own.as_object().ok_or_else(wrong)?)))
+        }
+    }
+}
+
+enum Part<'a> {
+    Text(&'a str),
+    Name(&'a str),
+}
+
+/// `${Name}` is a name, `${!Literal}` stands for `${Literal}`.
+fn placeholders(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        parts.push(Part::Text(before));
+        let Some((name, tail)) = after.split_once('}') else {
+            parts.push(Part::Text(&rest[before.len()..]));
+            return parts;
+        };
+        if let Some(literal) = name.strip_prefix('!') {
+            parts.extend([Part::Text("${"), Part::Text(literal), Part::Text("}")]);
+        } else {
+            parts.push(Part::Name(name.trim()));
+        }
+        rest = tail;
+    }
+    parts.push(Part::Text(rest));
+    parts
+}

@@ -13,19 +13,26 @@ use crate::layout::Layout;
 use crate::{ACCOUNT, Error};
 
 /// Two child processes in process groups of their own.
-pub struct Emulators {
+pub(crate) struct Emulators {
     children: Vec<(i32, Child)>,
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> Result<SocketAddr, Error> {
+pub(crate) fn free_port() -> Result<SocketAddr, Error> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|source| Error::io("finding a free port", source))?;
     listener.local_addr().map_err(|source| Error::io("finding a free port", source))
 }
 
 impl Emulators {
     /// Starts both and waits until they accept connections. `router` is where functions send their calls.
-    pub async fn start(layout: &Layout, logs: &std::path::Path, router: &str, ministack: SocketAddr, moto: SocketAddr, groups: &Groups) -> Result<Emulators, Error> {
+    pub(crate) async fn start(
+        layout: &Layout,
+        logs: &std::path::Path,
+        router: &str,
+        ministack: SocketAddr,
+        moto: SocketAddr,
+        groups: &Groups,
+    ) -> Result<Emulators, Error> {
         let mut command = Command::new(layout.venv.join("bin/ministack"));
         command
             .env("GATEWAY_PORT", ministack.port().to_string())
@@ -47,7 +54,7 @@ impl Emulators {
     }
 
     /// Ends both, with the functions that ministack runs in its group.
-    pub async fn shutdown(&mut self) {
+    pub(crate) async fn shutdown(&mut self) {
         for (group, child) in &mut self.children {
             let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(*group), nix::sys::signal::Signal::SIGKILL);
             let _ = child.wait().await;

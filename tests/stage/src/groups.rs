@@ -16,12 +16,12 @@ for group in $groups; do kill -9 -- "-$group" 2>/dev/null; done; exit 0"#;
 
 /// Takes the process groups of all children. Clones share one undertaker.
 #[derive(Clone)]
-pub struct Groups(Arc<Mutex<Undertaker>>);
+pub(crate) struct Groups(Arc<Mutex<Undertaker>>);
 
 struct Undertaker(Child);
 
 impl Groups {
-    pub fn new() -> Result<Groups, Error> {
+    pub(crate) fn new() -> Result<Groups, Error> {
         use std::os::unix::process::CommandExt;
         let mut command = Command::new("sh");
         command.args(["-c", UNDERTAKER]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
@@ -30,7 +30,7 @@ impl Groups {
     }
 
     /// Remembers a group. A child's own number is that of the group that it leads.
-    pub fn add(&self, group: i32) {
+    pub(crate) fn add(&self, group: i32) {
         let mut undertaker = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipe) = undertaker.0.stdin.as_mut() {
             // A closed pipe means that the undertaker was killed: the stage's own shutdown still ends its children.

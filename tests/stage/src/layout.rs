@@ -21,7 +21,8 @@ pub struct Layout {
 impl Layout {
     /// Finds everything, or says what is missing and which command makes it.
     pub fn find() -> Result<Layout, Error> {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().map_err(|source| Error::io("finding the checkout", source))?;
+        let root =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().map_err(|source| Error::io("finding the checkout", source))?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
         let venv = env::var_os("RELIGHT_VENV").map_or_else(|| root.join("target/venv"), PathBuf::from);
         let layout = Layout { binaries: target.join("debug"), root, target, venv };

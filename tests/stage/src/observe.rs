@@ -80,16 +80,20 @@ async fn services(clients: &crate::aws::Clients) -> Result<Rows, Error> {
     let row = |service: &aws_sdk_ecs::types::Service| {
         let strategy: Vec<Value> =
             service.capacity_provider_strategy().iter().map(|share| json!([share.capacity_provider(), share.weight(), share.base()])).collect();
-        (service.service_name().unwrap_or_default().to_owned(), json!({ "desired": service.desired_count(), "running": service.running_count(), "strategy": strategy }))
+        (
+            service.service_name().unwrap_or_default().to_owned(),
+            json!({ "desired": service.desired_count(), "running": service.running_count(), "strategy": strategy }),
+        )
     };
     Ok(answer.services().iter().map(row).collect())
 }
 
 async fn targets(clients: &crate::aws::Clients) -> Result<Rows, Error> {
     let namespace = aws_sdk_applicationautoscaling::types::ServiceNamespace::Ecs;
-    let answer = clients.scaling.describe_scalable_targets().service_namespace(namespace).send().await.map_err(Error::part("describing scalable targets"))?;
+    let answer =
+        clients.scaling.describe_scalable_targets().service_namespace(namespace).send().await.map_err(Error::part("describing scalable targets"))?;
     let row = |target: &aws_sdk_applicationautoscaling::types::ScalableTarget| {
-        (target.resource_id().unwrap_or_default().to_owned(), json!({ "min": target.min_capacity(), "max": target.max_capacity() }))
+        (target.resource_id().to_owned(), json!({ "min": target.min_capacity(), "max": target.max_capacity() }))
     };
     Ok(answer.scalable_targets().iter().map(row).collect())
 }

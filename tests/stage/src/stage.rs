@@ -116,8 +116,13 @@ impl Stage {
         dns.publish("standby.elb.example", standby.addr());
 
         progress("the workload in both Regions and Relight's control stack, from their templates");
-        let deployer = Deployer::new(router.url(), &layout.venv, ACCOUNT, layout.target.join("stage/cache"));
-        let entries = Entries { router: router.url().to_owned(), dns: dns.addr().to_string(), primary_port: primary.addr().port(), standby_port: standby.addr().port() };
+        let deployer = Deployer::new(router.url(), ACCOUNT, &layout.venv, layout.target.join("stage/cache"));
+        let entries = Entries {
+            router: router.url().to_owned(),
+            dns: dns.addr().to_string(),
+            primary_port: primary.addr().port(),
+            standby_port: standby.addr().port(),
+        };
         rds.add_quarantine_group("sg-0a1b2c3d4e5f60718");
         let workload = workload::deploy(&layout, &deployer, &rds, &entries, options.speed, &folder).await?;
         rds.set_delay(STANDBY, "shop-orders-replica", options.replication_delay);
@@ -127,8 +132,21 @@ impl Stage {
         let fleet = Arc::new(start_fleet(&layout, &router, &folder, &primary, &standby, &groups));
         tell_running(&router, &fleet);
         tasks.spawn(publish_lag(rds.clone(), Clients::new(router.url(), STANDBY), options.speed.shortened(60)));
-        let stage =
-            Stage { layout, speed: options.speed, router, rds, dns, workload, folder, primary, standby, fleet: Some(fleet), emulators, tasks, _groups: groups };
+        let stage = Stage {
+            layout,
+            speed: options.speed,
+            router,
+            rds,
+            dns,
+            workload,
+            folder,
+            primary,
+            standby,
+            fleet: Some(fleet),
+            emulators,
+            tasks,
+            _groups: groups,
+        };
         progress("both Regions healthy, the watcher looking");
         stage.in_peace().await?;
         Ok(stage)
@@ -171,14 +189,18 @@ impl Stage {
     /// The name of a deployed function, by the plan's word for it.
     pub fn function(&self, name: &str) -> Result<String, Error> {
         let camel: String = name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
-        let missing = || Error::Part { doing: "finding a function", message: format!("infra/control declares no {camel}") };
-        self.workload.control.resources.get(&camel).or_else(|| self.workload.control.resources.get(&format!("{camel}Function"))).cloned().ok_or_else(missing)
+        self.deployed(&camel)
+    }
+
+    /// The physical id of a resource that infra/control declares.
+    fn deployed(&self, logical: &str) -> Result<String, Error> {
+        let missing = || Error::Part { doing: "finding a resource", message: format!("infra/control declares no {logical}") };
+        self.workload.control.resources.get(logical).map(|physical| physical.id.clone()).ok_or_else(missing)
     }
 
     /// The drill's schedule fires now, as it would on the first Monday.
     pub async fn fire_drill(&self) -> Result<(), Error> {
-        let drill = self.workload.control.resources.get("MonthlyDrillDrill").cloned();
-        let schedule = drill.ok_or_else(|| Error::Part { doing: "finding the drill's schedule", message: "infra/control declares none".to_owned() })?;
+        let schedule = self.deployed("MonthlyDrillDrill")?;
         self.router.fire(&schedule).await.map_err(Error::part("firing the drill's schedule"))
     }
 

@@ -21,14 +21,14 @@ use crate::stage::Speed;
 use crate::{ACCOUNT, Error, HEALTH, PRIMARY, STANDBY};
 
 /// The database that the shop writes to.
-pub const DATABASE: &str = "shop";
+pub(crate) const DATABASE: &str = "shop";
 
 /// Where the parts that stand before the deployment answer.
-pub struct Entries {
-    pub router: String,
-    pub dns: String,
-    pub primary_port: u16,
-    pub standby_port: u16,
+pub(crate) struct Entries {
+    pub(crate) router: String,
+    pub(crate) dns: String,
+    pub(crate) primary_port: u16,
+    pub(crate) standby_port: u16,
 }
 
 /// What was deployed, by its outputs.
@@ -41,7 +41,14 @@ pub struct Workload {
 }
 
 /// Deploys everything and puts the plan in force.
-pub async fn deploy(layout: &Layout, deployer: &Deployer, rds: &Rds, entries: &Entries, speed: Speed, folder: &Path) -> Result<Workload, Error> {
+pub(crate) async fn deploy(
+    layout: &Layout,
+    deployer: &Deployer,
+    rds: &Rds,
+    entries: &Entries,
+    speed: Speed,
+    folder: &Path,
+) -> Result<Workload, Error> {
     let passwords = [Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string()];
     let (health, primary) = tokio::try_join!(
         stack(layout, deployer, "shop-health", HEALTH, "tests/stage/workload/health.yaml", [("PrimaryPort", entries.primary_port.to_string())]),
@@ -51,7 +58,12 @@ pub async fn deploy(layout: &Layout, deployer: &Deployer, rds: &Rds, entries: &E
             "shop-primary",
             PRIMARY,
             "tests/stage/workload/primary.yaml",
-            [("StandbyRegion", STANDBY.to_owned()), ("DatabaseName", DATABASE.to_owned()), ("AdminPassword", passwords[0].clone()), ("AppPassword", passwords[1].clone())],
+            [
+                ("StandbyRegion", STANDBY.to_owned()),
+                ("DatabaseName", DATABASE.to_owned()),
+                ("AdminPassword", passwords[0].clone()),
+                ("AppPassword", passwords[1].clone())
+            ],
         ),
     )?;
     users(rds, &passwords[1]).await?;
@@ -109,7 +121,14 @@ async fn control(layout: &Layout, deployer: &Deployer, entries: &Entries, health
     stack(layout, deployer, "shop-relight", STANDBY, "infra/control/template.yaml", parameters).await
 }
 
-async fn stack<const N: usize>(layout: &Layout, deployer: &Deployer, name: &str, region: &str, template: &str, parameters: [(&str, String); N]) -> Result<Deployed, Error> {
+async fn stack<const N: usize>(
+    layout: &Layout,
+    deployer: &Deployer,
+    name: &str,
+    region: &str,
+    template: &str,
+    parameters: [(&str, String); N],
+) -> Result<Deployed, Error> {
     let binaries = layout.binaries.clone();
     let stack = Stack {
         name: name.to_owned(),
@@ -136,7 +155,8 @@ async fn users(rds: &Rds, password: &str) -> Result<(), Error> {
 }
 
 fn write_plan(layout: &Layout, folder: &Path, values: &[(&str, String)]) -> Result<PathBuf, Error> {
-    let mut text = std::fs::read_to_string(layout.template("tests/stage/workload/relight.toml")).map_err(|source| Error::io("reading the stage's plan", source))?;
+    let mut text = std::fs::read_to_string(layout.template("tests/stage/workload/relight.toml"))
+        .map_err(|source| Error::io("reading the stage's plan", source))?;
     for (name, value) in values {
         text = text.replace(&format!("{{{name}}}"), value);
     }
@@ -146,7 +166,7 @@ fn write_plan(layout: &Layout, folder: &Path, values: &[(&str, String)]) -> Resu
 }
 
 /// As an operator puts it.
-pub async fn put_plan(layout: &Layout, endpoint: &str, table: &str, plan: &Path) -> Result<String, Error> {
+pub(crate) async fn put_plan(layout: &Layout, endpoint: &str, table: &str, plan: &Path) -> Result<String, Error> {
     let mut command = Command::new(layout.binary("relight"));
     command.args(["plan", "put"]).arg(plan).args(["--table", table]).envs(environment(endpoint, STANDBY)).stdin(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.map_err(|source| Error::io("running `relight plan put`", source))?;
@@ -158,13 +178,23 @@ pub async fn put_plan(layout: &Layout, endpoint: &str, table: &str, plan: &Path)
 
 /// What points any AWS tool at the stage.
 pub fn environment(endpoint: &str, region: &str) -> Vec<(String, String)> {
-    [("AWS_ENDPOINT_URL", endpoint), ("AWS_REGION", region), ("AWS_DEFAULT_REGION", region), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_REGION", region),
+        ("AWS_DEFAULT_REGION", region),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
 }
 
 /// An output of a template.
-pub fn output(deployed: &Deployed, name: &str) -> Result<String, Error> {
-    deployed.outputs.get(name).cloned().ok_or_else(|| Error::Part { doing: "reading a template's outputs", message: format!("there is no output `{name}`") })
+pub(crate) fn output(deployed: &Deployed, name: &str) -> Result<String, Error> {
+    deployed
+        .outputs
+        .get(name)
+        .cloned()
+        .ok_or_else(|| Error::Part { doing: "reading a template's outputs", message: format!("there is no output `{name}`") })
 }

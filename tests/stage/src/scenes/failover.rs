@@ -47,8 +47,11 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
     stage.lose_primary().await;
     println!("\n{PRIMARY} is a black hole: its database is killed, its endpoints accept and answer nothing.\n");
     let mut teller = Teller::new(died);
-    let (run, snapshot) =
-        teller.follow(stage, "the standby serving and the report written", Duration::from_secs(150), |run, snapshot| run.phase == Phase::Active && snapshot.progress.drill.report.is_some()).await?;
+    let (run, snapshot) = teller
+        .follow(stage, "the standby serving and the report written", Duration::from_secs(150), |run, snapshot| {
+            run.phase == Phase::Active && snapshot.progress.drill.report.is_some()
+        })
+        .await?;
     // Connections and resolvers may hold on to the old answer for a TTL more.
     until("users served by the standby", Duration::from_secs(30), async || served(&load.records(), STANDBY, run.ended_at.unwrap_or(died))).await?;
     tokio::time::sleep(LASTING * 2).await;
@@ -56,7 +59,9 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
 
     let (report, page) = fetch_report(stage, &run.id).await?;
     let (lost, lost_seconds, committed) = count_lost(stage, &records).await?;
-    let out = |kind| load::outages(&records, kind, LASTING).iter().filter_map(|outage| outage.length()).map(|length| length.as_secs_f64()).fold(0.0_f64, f64::max);
+    let out = |kind| {
+        load::outages(&records, kind, LASTING).iter().filter_map(|outage| outage.length()).map(|length| length.as_secs_f64()).fold(0.0_f64, f64::max)
+    };
     let outcome = Outcome { run, snapshot, report, reads_out: out(Kind::Read), writes_out: out(Kind::Write), lost, lost_seconds, committed };
     summary(stage, &outcome, &page);
     Ok(outcome)
@@ -64,8 +69,16 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
 
 /// Reads and writes both answered by `region` after `since`.
 fn served(records: &[Record], region: &str, since: Timestamp) -> Result<(), String> {
-    let by = |kind| records.iter().rev().take(200).any(|record| record.kind == kind && record.ok && record.sent_at > since && record.region.as_deref() == Some(region));
-    if by(Kind::Read) && by(Kind::Write) { return Ok(()) }
+    let by = |kind| {
+        records
+            .iter()
+            .rev()
+            .take(200)
+            .any(|record| record.kind == kind && record.ok && record.sent_at > since && record.region.as_deref() == Some(region))
+    };
+    if by(Kind::Read) && by(Kind::Write) {
+        return Ok(());
+    }
     let last = records.iter().rev().find_map(|record| record.reason.clone()).unwrap_or_default();
     Err(format!("reads: {}, writes: {}, last failure: {last}", by(Kind::Read), by(Kind::Write)))
 }
@@ -80,7 +93,8 @@ async fn count_lost(stage: &Stage, records: &[Record]) -> Result<(BTreeSet<Uuid>
     let (old, new) = tokio::try_join!(orders(PRIMARY, "shop-orders"), orders(STANDBY, "shop-orders-replica"))?;
     let committed: BTreeSet<Uuid> = load::committed(records).into_values().flatten().collect();
     let lost: BTreeSet<Uuid> = old.difference(&new).copied().collect();
-    let sent: Vec<Timestamp> = records.iter().filter(|record| record.order.is_some_and(|order| lost.contains(&order))).map(|record| record.sent_at).collect();
+    let sent: Vec<Timestamp> =
+        records.iter().filter(|record| record.order.is_some_and(|order| lost.contains(&order))).map(|record| record.sent_at).collect();
     let span = sent.iter().max().zip(sent.iter().min()).map_or(0.0, |(last, first)| last.duration_since(*first).as_secs_f64());
     Ok((lost, span, committed.len()))
 }

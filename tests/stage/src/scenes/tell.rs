@@ -46,7 +46,13 @@ impl Teller {
     }
 
     /// Follows the newest run, telling it, until `over` says so.
-    pub async fn follow(&mut self, stage: &Stage, what: &str, within: Duration, mut over: impl FnMut(&Run, &Snapshot) -> bool) -> Result<(Run, Snapshot), Error> {
+    pub async fn follow(
+        &mut self,
+        stage: &Stage,
+        what: &str,
+        within: Duration,
+        mut over: impl FnMut(&Run, &Snapshot) -> bool,
+    ) -> Result<(Run, Snapshot), Error> {
         let teller = &mut *self;
         crate::observe::until(what, within, async || {
             let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;

@@ -102,7 +102,8 @@ async fn record<J: Journal>(
     }
     Ok(match () {
         () if !freed.is_empty() || (complete && wrote) => Next::Again,
-        () if sizes.open || disposable.open => Next::Poll,
+        // Beside an open failover a copy is removed a turn a tick: polling would keep the lease from scale-up.
+        () if undone && (sizes.open || disposable.open) => Next::Poll,
         () => Next::Idle,
     })
 }

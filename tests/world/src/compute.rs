@@ -113,6 +113,11 @@ impl ComputeWorld {
         change(&mut self.region.borrow_mut().groups.get_mut(&GroupName(name.to_owned())).expect("the world has the group").state);
     }
 
+    pub fn create_group(&self, name: &str, state: GroupState) {
+        let held = HeldGroup { state, counts: None, room: u32::MAX, setback: None };
+        self.region.borrow_mut().groups.insert(GroupName(name.to_owned()), held);
+    }
+
     pub fn lose_service(&self, cluster: &str, name: &str) {
         self.region.borrow_mut().services.remove(&service_name(cluster, name));
     }

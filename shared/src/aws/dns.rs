@@ -12,7 +12,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::net::UdpSocket;
@@ -105,16 +104,6 @@ impl Dns {
             };
         }
         Err(fail(Why::Unanswered(format!("{name}: {silence}"))))
-    }
-}
-
-/// So that a probe reaches the address that Relight's own question gives, and says so when there is none.
-impl ResolveDns for Dns {
-    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
-        DnsFuture::new(async move {
-            let resolved = self.resolve(name).await.map_err(ResolveDnsError::new)?;
-            Ok(resolved.addresses.into_iter().collect())
-        })
     }
 }
 

@@ -56,9 +56,8 @@ impl<S: Secrets, L: Login, D: Database> RotateSecret<S, L, D> {
                 outcome.told.push(format!("secret {} rotated", secret.name));
                 Ok(())
             }
-            Action::GiveUp => {
-                let deadline = turn.view.plan.policy.step_deadline;
-                give_up(step, outcome, format!("the rotation did not end within {deadline:#}; {ROTATE_LATER}"));
+            Action::GiveUp(why) => {
+                give_up(step, outcome, why.to_string());
                 Ok(())
             }
             Action::Test => {

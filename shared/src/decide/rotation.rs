@@ -44,10 +44,23 @@ pub enum Action {
     Rotate,
     /// Record that the rotated version is current.
     Rotated,
-    /// Record that the rotation is not waited for any longer.
-    GiveUp,
+    /// Record that something is not waited for any longer.
+    GiveUp(GivenUp),
     /// Log in with what applications read.
     Test,
+}
+
+/// Why something is not waited for any longer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GivenUp {
+    #[error(
+        "the rotation did not end within {within:#}; the login before it goes on working; look at rotate-secret's log, take AWSPENDING off the version that is left, and rotate again"
+    )]
+    Rotation { within: SignedDuration },
+    #[error("not rehearsed within {within:#} of the copy's promotion; the lines before this one say why")]
+    Rehearsal { within: SignedDuration },
+    #[error("not rehearsed: the admin's disposable secret of {admin} was given up")]
+    Admin { admin: String },
 }
 
 /// Why a secret waits.
@@ -125,6 +138,21 @@ impl Course {
         steps.get(secret).cloned().unwrap_or_default()
     }
 
+    /// A failover tries for ever: its secrets must be right. A rehearsal must not hold its drill up.
+    fn gives_up(self, plan: &Plan, snapshot: &Snapshot, secret: &Secret, step: &SecretStep, now: Timestamp) -> Option<GivenUp> {
+        if self == Course::Failover || step.repointed_at.is_some() {
+            return None;
+        }
+        let rehearsal = &snapshot.progress.rotation.rehearsal.secrets;
+        let admin = secret.admin.as_ref().and_then(|admin| Some((admin, rehearsal.get(admin)?)));
+        if let Some((admin, _)) = admin.filter(|(_, step)| step.failed.is_some() && step.repointed_at.is_none()) {
+            return Some(GivenUp::Admin { admin: admin.clone() });
+        }
+        let since = snapshot.progress.promotion.copies.get(&secret.database)?.promoted_at?;
+        let within = plan.policy.step_deadline;
+        (now.duration_since(since) >= within).then_some(GivenUp::Rehearsal { within })
+    }
+
     pub fn record_proof(self, progress: &mut RotationProgress, database: &str, at: Timestamp) {
         let proven = match self {
             Course::Failover => &mut progress.proven,
@@ -193,6 +221,9 @@ pub fn due(plan: &Plan, snapshot: &Snapshot, course: Course, secret: &Secret, se
     if course.endpoint(snapshot, database).is_none() {
         return Decision::Wait(Waiting::Promotion { database: database.clone() });
     }
+    if let Some(why) = course.gives_up(plan, snapshot, secret, &step, now) {
+        return Decision::Act(vec![Action::GiveUp(why)]);
+    }
     if !course.is_proven(snapshot, database) {
         return Decision::Wait(Waiting::Proof { database: database.clone() });
     }
@@ -233,7 +264,7 @@ fn rotation(plan: &Plan, course: Course, step: &SecretStep, since: Timestamp, se
         return Decision::Act(vec![Action::Rotated, Action::Test]);
     }
     if overdue(plan, step, now) {
-        return Decision::Act(vec![Action::GiveUp, Action::Test]);
+        return Decision::Act(vec![Action::GiveUp(GivenUp::Rotation { within: plan.policy.step_deadline }), Action::Test]);
     }
     // Nobody but this run rotates a drill's secret.
     let stranded = seen.filter(|_| course == Course::Failover).and_then(|seen| seen.stranded(token));

@@ -18,6 +18,9 @@ mod scope;
 mod template;
 mod transform;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;

@@ -111,8 +111,10 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_failure_what_hangs_on_it_is_left_alone() {
-        let (log, result) = done(&graph(&[("a", &[]), ("b", &[]), ("c", &["a"])]), "a").await;
-        assert_eq!((result, log), (Err("a".to_owned()), vec!["a".to_owned(), "b".to_owned()]));
+        let (mut log, result) = done(&graph(&[("a", &[]), ("b", &[]), ("c", &["a"]), ("d", &["b"])]), "a").await;
+        log.sort();
+        assert_eq!(result, Err("a".to_owned()));
+        assert!(log.starts_with(&["a".to_owned(), "b".to_owned()]) && !log.contains(&"c".to_owned()), "{log:?}");
     }
 
     #[tokio::test]

@@ -320,3 +320,80 @@ fn placeholders(text: &str) -> Vec<Part<'_>> {
     parts.push(Part::Text(rest));
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn template() -> Template {
+        let body = json!({
+            "Parameters": {"Plan": {"Type": "String"}, "Zones": {"Type": "CommaDelimitedList"}},
+            "Mappings": {"Size": {"arm64": {"memory": 128}}},
+            "Conditions": {
+                "IsShop": {"Fn::Equals": [{"Ref": "Plan"}, "shop"]},
+                "IsOther": {"Fn::Not": [{"Condition": "IsShop"}]},
+                "Both": {"Fn::And": [{"Condition": "IsShop"}, {"Fn::Equals": ["a", "a"]}]},
+                "Either": {"Fn::Or": [{"Condition": "IsOther"}, {"Fn::Equals": ["a", "b"]}]},
+                "Round": {"Fn::Not": [{"Condition": "Round"}]},
+            },
+            "Resources": {"Table": {"Type": "T"}, "Role": {"Type": "T"}, "Later": {"Type": "T", "Condition": "IsOther"}},
+        });
+        Template::parse(body).unwrap()
+    }
+
+    fn with<T>(test: impl FnOnce(Scope<'_>) -> T) -> T {
+        let template = template();
+        let parameters = BTreeMap::from([("Plan".to_owned(), json!("shop")), ("Zones".to_owned(), json!(["a", "b"]))]);
+        let made = BTreeMap::from([("Table".to_owned(), Physical::new("shop-table", [("Arn", "arn:table".to_owned())]))]);
+        test(Scope { template: &template, parameters: &parameters, account: "123456789012", region: "us-west-2", stack: "control", made })
+    }
+
+    #[rstest]
+    #[case::plain(json!({"a": [1, true, "x"]}), json!({"a": [1, true, "x"]}))]
+    #[case::reference_to_a_parameter(json!({"Ref": "Plan"}), json!("shop"))]
+    #[case::reference_to_a_list(json!({"Ref": "Zones"}), json!(["a", "b"]))]
+    #[case::reference_to_a_resource(json!({"Ref": "Table"}), json!("shop-table"))]
+    #[case::pseudo_parameters(json!([{"Ref": "AWS::Region"}, {"Ref": "AWS::AccountId"}, {"Ref": "AWS::StackName"}]), json!(["us-west-2", "123456789012", "control"]))]
+    #[case::no_value_leaves_nothing(json!({"a": {"Ref": "AWS::NoValue"}, "b": [{"Ref": "AWS::NoValue"}, 1]}), json!({"b": [1]}))]
+    #[case::attribute_as_a_list(json!({"Fn::GetAtt": ["Table", "Arn"]}), json!("arn:table"))]
+    #[case::attribute_as_a_text(json!({"Fn::GetAtt": "Table.Arn"}), json!("arn:table"))]
+    #[case::sub(json!({"Fn::Sub": "${Plan}/${Table}/${Table.Arn}/${AWS::Partition}/${!Kept}"}), json!("shop/shop-table/arn:table/aws/${Kept}"))]
+    #[case::sub_with_its_own(json!({"Fn::Sub": ["${Plan}-${own}", {"own": {"Ref": "Table"}}]}), json!("shop-shop-table"))]
+    #[case::join(json!({"Fn::Join": ["-", {"Ref": "Zones"}]}), json!("a-b"))]
+    #[case::select_of_split(json!({"Fn::Select": [3, {"Fn::Split": [":", "arn:aws:sns:us-east-1:1:t"]}]}), json!("us-east-1"))]
+    #[case::if_yes(json!({"Fn::If": ["IsShop", 1, {"Ref": "Later"}]}), json!(1))]
+    #[case::if_no(json!({"Fn::If": ["IsOther", 1, 2]}), json!(2))]
+    #[case::and(json!({"Fn::If": ["Both", 1, 2]}), json!(1))]
+    #[case::or(json!({"Fn::If": ["Either", 1, 2]}), json!(2))]
+    #[case::map(json!({"Fn::FindInMap": ["Size", "arm64", "memory"]}), json!(128))]
+    #[case::a_policys_condition_is_no_function(json!({"Condition": {"Bool": {"a": {"Ref": "Plan"}}}}), json!({"Condition": {"Bool": {"a": "shop"}}}))]
+    fn functions_evaluate(#[case] value: Value, #[case] expected: Value) {
+        assert_eq!(with(|scope| scope.resolve(&value)), Ok(Some(expected)));
+    }
+
+    #[rstest]
+    #[case::unknown_name(json!({"Ref": "Nobody"}), "`Nobody` is no parameter")]
+    #[case::not_made(json!({"Ref": "Later"}), "its condition does not hold")]
+    #[case::unknown_attribute(json!({"Fn::GetAtt": ["Table", "StreamArn"]}), "gives no attribute `StreamArn` (it gives Arn)")]
+    #[case::unknown_function(json!({"Fn::Cidr": ["10.0.0.0/16"]}), "does not know the function Fn::Cidr")]
+    #[case::unknown_condition(json!({"Fn::If": ["Nowhere", 1, 2]}), "`Nowhere` is not in the section Conditions")]
+    #[case::circular_condition(json!({"Fn::If": ["Round", 1, 2]}), "`Round` refers to itself")]
+    #[case::short_list(json!({"Fn::Select": [2, {"Ref": "Zones"}]}), "an index within the list")]
+    fn what_cannot_be_evaluated_says_why(#[case] value: Value, #[case] sentence: &str) {
+        let error = with(|scope| scope.resolve(&value)).unwrap_err().to_string();
+        assert!(error.contains(sentence), "{error}");
+    }
+
+    #[rstest]
+    #[case::nested(json!({"a": [{"Ref": "Table"}, {"Fn::Join": ["", [{"Fn::GetAtt": ["Role", "Arn"]}]]}]}), &["Role", "Table"])]
+    #[case::sub(json!({"Fn::Sub": ["${Table.Arn} ${own} ${Plan}", {"own": {"Ref": "Role"}, "Later": 1}]}), &["Role", "Table"])]
+    #[case::only_the_branch_that_is_taken(json!({"Fn::If": ["IsShop", {"Ref": "Table"}, {"Ref": "Later"}]}), &["Table"])]
+    #[case::parameters_are_no_resources(json!({"Ref": "Plan"}), &[])]
+    fn references_are_found(#[case] value: Value, #[case] expected: &[&str]) {
+        let found = with(|scope| scope.references(&value)).unwrap();
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    }
+}

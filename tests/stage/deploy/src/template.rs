@@ -147,7 +147,12 @@ fn parameter(name: &str, definition: &Value, given: Option<&String>) -> Result<V
     for part in &parts {
         allowed(definition, kind, part).map_err(|why| format!("the parameter `{name}` is `{part}`, but must be {why}{}", describe()))?;
     }
-    Ok(if is_list { Value::from(parts) } else { Value::from(text) })
+    Ok(match kind {
+        _ if is_list => Value::from(parts),
+        // The APIs tell a number from its text, which templates do not.
+        "Number" => serde_json::from_str(&text).unwrap_or(Value::from(text)),
+        _ => Value::from(text),
+    })
 }
 
 /// `Err` says what would be allowed.
@@ -177,5 +182,58 @@ pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn template() -> Template {
+        let parameters = json!({
+            "Plan": {"Type": "String", "AllowedPattern": "[a-z]+", "ConstraintDescription": "small letters"},
+            "Architecture": {"Type": "String", "Default": "arm64", "AllowedValues": ["arm64", "x86_64"]},
+            "Days": {"Type": "Number", "Default": 90},
+            "Arns": {"Type": "CommaDelimitedList", "Default": "", "AllowedPattern": "arn:.*"},
+        });
+        Template::parse(json!({ "Parameters": parameters, "Resources": {} })).unwrap()
+    }
+
+    fn given(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn defaults_stand_in_and_a_list_is_a_list() {
+        let values = template().parameters(&given(&[("Plan", "shop"), ("Arns", "arn:a, arn:b")])).unwrap();
+        let expected = [("Plan", json!("shop")), ("Architecture", json!("arm64")), ("Days", json!(90)), ("Arns", json!(["arn:a", "arn:b"]))];
+        assert_eq!(values, expected.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        assert_eq!(template().parameters(&given(&[("Plan", "shop")])).unwrap()["Arns"], json!([]));
+    }
+
+    #[rstest]
+    #[case::missing(&[], "`Plan` has no default")]
+    #[case::pattern(&[("Plan", "Shop1")], "`Plan` is `Shop1`, but must be small letters")]
+    #[case::value(&[("Plan", "shop"), ("Architecture", "mips")], "must be one of arm64, x86_64")]
+    #[case::number(&[("Plan", "shop"), ("Days", "many")], "must be a number")]
+    #[case::each_item_of_a_list(&[("Plan", "shop"), ("Arns", "arn:a,b")], "`Arns` is `b`")]
+    #[case::unknown(&[("Plan", "shop"), ("Plans", "x")], "no parameter `Plans`")]
+    fn wrong_parameter_says_what_is_allowed(#[case] pairs: &[(&str, &str)], #[case] sentence: &str) {
+        let mistakes = template().parameters(&given(pairs)).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].contains(sentence), "{mistakes:?}");
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        assert_eq!(template().parameters(&given(&[("Days", "x"), ("Nothing", "y")])).unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn a_section_that_is_not_understood_is_refused() {
+        let error = Template::parse(json!({"Resources": {}, "Transform": "AWS::LanguageExtensions"})).unwrap_err();
+        assert!(error.to_string().contains("Transform"), "{error}");
     }
 }

@@ -103,26 +103,22 @@ pub(super) async fn delete_record_group(site: &Site<'_>, props: &mut Props) -> R
     change(site, &zone, "DELETE", records).await
 }
 
-/// In the API's order, which its schema fixes; the template's list of texts becomes one of elements.
+/// The template's list of texts becomes one of elements. The emulator does not mind the order of elements, which AWS's schema fixes.
 fn record(template: &Value) -> Result<Value, ResourceError> {
-    const ORDER: &[&str] =
+    const KNOWN: &[&str] =
         &["Name", "Type", "SetIdentifier", "Weight", "Region", "Failover", "TTL", "ResourceRecords", "AliasTarget", "HealthCheckId"];
-    let unknown: Vec<String> =
-        template.as_object().into_iter().flatten().map(|(name, _)| name.clone()).filter(|name| !ORDER.contains(&name.as_str())).collect();
+    let mut record = template.as_object().cloned().ok_or_else(|| ResourceError::Property("RecordSets".to_owned()))?;
+    let unknown: Vec<String> = record.keys().filter(|name| !KNOWN.contains(&name.as_str())).cloned().collect();
     if !unknown.is_empty() {
         return Err(ResourceError::Unused(unknown));
     }
     for name in ["Name", "Type"] {
-        template.get(name).ok_or_else(|| ResourceError::Property(format!("RecordSets[].{name}")))?;
+        record.get(name).ok_or_else(|| ResourceError::Property(format!("RecordSets[].{name}")))?;
     }
-    let mut record = Map::new();
-    for name in ORDER {
-        let Some(value) = template.get(*name) else { continue };
-        let value = match (*name, value) {
-            ("ResourceRecords", Value::Array(texts)) => texts.iter().map(|text| json!({ "Value": text })).collect(),
-            _ => value.clone(),
-        };
-        record.insert((*name).to_owned(), value);
+    if let Some(Value::Array(texts)) = record.get_mut("ResourceRecords") {
+        for text in texts {
+            *text = json!({ "Value": text });
+        }
     }
     Ok(Value::Object(record))
 }

@@ -1,0 +1,184 @@
+//! The control stack, as it is shipped, at ministack.
+
+use std::sync::Arc;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{Deployed, Stack};
+
+const FENCED: &str = "arn:aws:rds:us-east-2:123456789012:db:shop-orders";
+
+fn control(emulator: &Emulator, alarms: &str, more: &[(&str, &str)]) -> Stack {
+    let bootstrap = emulator.bootstrap("first");
+    let mut given = parameters(&[
+        ("PlanName", "shop"),
+        ("PrimaryRegion", EAST),
+        ("Architecture", "x86_64"),
+        ("AlarmTopicArn", alarms),
+        ("PrimaryDatabaseArns", FENCED),
+        ("NotificationEmail", "oncall@example.com"),
+    ]);
+    given.extend(parameters(more));
+    Stack {
+        name: "control".to_owned(),
+        region: WEST.to_owned(),
+        template: root().join("infra/control/template.yaml"),
+        parameters: given,
+        code: Arc::new(move |_| bootstrap.clone()),
+    }
+}
+
+async fn topic_in(aws: &Aws, region: &str) -> String {
+    let sns = aws.service("sns", region);
+    let answer = sns.query("2010-03-31", "CreateTopic", &[("Name".to_owned(), "alarms".to_owned())]).await.unwrap();
+    sns.text("CreateTopic", &answer, "TopicArn").unwrap()
+}
+
+async fn policy_of(aws: &Aws, deployed: &Deployed, role: &str) -> String {
+    let iam = aws.service("iam", WEST);
+    let fields = [("RoleName", deployed.resources[role].id.as_str()), ("PolicyName", "own")];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let answer = iam.query("2010-05-08", "GetRolePolicy", &fields).await.unwrap();
+    let text = iam.text("GetRolePolicy", &answer, "PolicyDocument").unwrap();
+    percent_encoding::percent_decode_str(&text).decode_utf8().unwrap().into_owned()
+}
+
+async fn invoked(aws: &Aws, function: &str) -> Value {
+    let lambda = aws.service("lambda", WEST);
+    let path = format!("/2015-03-31/functions/{function}/invocations");
+    lambda.rest_json("Invoke", Method::POST, &path, Some(&json!({"relight": "tick"}))).await.unwrap()
+}
+
+#[tokio::test]
+async fn control_stack_stands_and_is_changed_and_goes() {
+    let emulator = Emulator::ministack("control");
+    let aws = emulator.aws();
+    let alarms = topic_in(&aws, EAST).await;
+    let deployer = emulator.deployer();
+    let mut stack = control(&emulator, &alarms, &[]);
+    let deployed = deployer.deploy(&stack).await.unwrap();
+
+    assert_eq!(deployed.outputs["JournalTable"], "shop-relight");
+    assert_eq!(deployed.outputs["StopUrl"], format!("https://shop-relight-stop-{ACCOUNT}.s3.{WEST}.amazonaws.com/STOP"));
+    functions_have_what_they_need(&aws, &deployed).await;
+    topics_reach_functions(&aws, &deployed, &alarms).await;
+    roles_say_what_the_parameters_say(&aws, &deployed).await;
+    stop_is_public_and_nothing_else(&emulator, &aws, &deployed.outputs["StopBucketName"]).await;
+
+    let item = json!({"TableName": "shop-relight", "Item": {"pk": {"S": "shop"}, "sk": {"S": "head"}}});
+    aws.service("dynamodb", WEST).json("DynamoDB_20120810", "PutItem", &item).await.unwrap();
+    let new = emulator.bootstrap("second build");
+    stack.code = Arc::new(move |_| new.clone());
+    stack.parameters.insert("ResolverAddress".to_owned(), "127.0.0.1:53".to_owned());
+    let again = deployer.deploy(&stack).await.unwrap();
+    assert_eq!(again.resources, deployed.resources, "what stands keeps its ids");
+    let answer = invoked(&aws, "shop-relight-scale-up").await;
+    assert_eq!((&answer["word"], &answer["environment"]["RELIGHT_RESOLVER"]), (&json!("second build"), &json!("127.0.0.1:53")));
+
+    deployer.destroy("control", WEST).await.unwrap();
+    let functions = get(&aws.service("lambda", WEST), "/2015-03-31/functions").await;
+    assert_eq!(functions["Functions"], json!([]));
+    let scan = json!({"TableName": "shop-relight"});
+    let kept = aws.service("dynamodb", WEST).json("DynamoDB_20120810", "Scan", &scan).await.unwrap();
+    assert_eq!(kept["Count"], 1, "the journal outlives its stack");
+    assert!(matches!(deployer.destroy("control", WEST).await, Err(crate::DeployError::Unknown(..))));
+}
+
+async fn functions_have_what_they_need(aws: &Aws, deployed: &Deployed) {
+    let lambda = aws.service("lambda", WEST);
+    let functions = get(&lambda, "/2015-03-31/functions").await;
+    let mut names: Vec<_> = functions["Functions"].as_array().unwrap().iter().map(|f| f["FunctionName"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    let expected = ["monthly-drill", "promote-replica", "rotate-secret", "scale-down", "scale-up", "switch-traffic", "watch-primary"];
+    assert_eq!(names, expected.map(|name| format!("shop-relight-{name}")));
+    let answer = invoked(aws, "shop-relight-rotate-secret").await;
+    assert_eq!((&answer["word"], &answer["event"]), (&json!("first"), &json!({"relight": "tick"})));
+    let expected = [
+        ("RELIGHT_TABLE", "shop-relight".to_owned()),
+        ("RELIGHT_PLAN", "shop".to_owned()),
+        ("RELIGHT_TOPIC", deployed.outputs["ProgressTopicArn"].clone()),
+        ("RELIGHT_PEOPLE", deployed.outputs["PeopleTopicArn"].clone()),
+        ("RELIGHT_REPORTS", format!("shop-relight-reports-{ACCOUNT}")),
+        ("RELIGHT_STOP", format!("shop-relight-stop-{ACCOUNT}")),
+        ("RELIGHT_ROTATION_FUNCTION", deployed.resources["RotateSecret"].attributes["Arn"].clone()),
+    ];
+    for (name, value) in expected {
+        assert_eq!(answer["environment"][name], value, "{name}");
+    }
+    let path = "/2019-09-25/functions/shop-relight-scale-up/event-invoke-config?Qualifier=$LATEST";
+    let config = get(&lambda, path).await;
+    assert_eq!(config["DestinationConfig"]["OnFailure"]["Destination"], deployed.resources["DeadLetters"].attributes["Arn"]);
+    assert_eq!(config["MaximumRetryAttempts"], 2);
+    let tick = get(&aws.service("scheduler", WEST), "/schedules/shop-relight-scale-up-tick").await;
+    assert_eq!((&tick["ScheduleExpression"], &tick["Target"]["Input"]), (&json!("rate(1 minute)"), &json!(r#"{"relight":"tick"}"#)));
+}
+
+async fn topics_reach_functions(aws: &Aws, deployed: &Deployed, alarms: &str) {
+    let subscribers = async |region: &str, topic: &str| {
+        let fields = [("TopicArn".to_owned(), topic.to_owned())];
+        aws.service("sns", region).query("2010-03-31", "ListSubscriptionsByTopic", &fields).await.unwrap()
+    };
+    let progress = subscribers(WEST, &deployed.outputs["ProgressTopicArn"]).await;
+    assert_eq!(progress.matches("<Protocol>lambda</Protocol>").count(), 7, "{progress}");
+    for topic in [subscribers(EAST, alarms).await, subscribers(WEST, &deployed.outputs["AlarmTopicArn"]).await] {
+        for function in ["ScaleUp", "WatchPrimary"] {
+            assert!(topic.contains(&deployed.resources[function].attributes["Arn"]), "{topic}");
+        }
+    }
+    let people = subscribers(WEST, &deployed.outputs["PeopleTopicArn"]).await;
+    assert!(people.contains("oncall@example.com"), "{people}");
+    let policy = get(&aws.service("lambda", WEST), "/2015-03-31/functions/shop-relight-watch-primary/policy").await;
+    assert!(policy["Policy"].as_str().unwrap().contains(alarms), "{policy}");
+}
+
+async fn roles_say_what_the_parameters_say(aws: &Aws, deployed: &Deployed) {
+    let fence = policy_of(aws, deployed, "SwitchTrafficRole").await;
+    assert!(fence.contains(FENCED) && fence.contains(&format!("shop-relight-stop-{ACCOUNT}/STOP")), "{fence}");
+    // No ARNs were given: the statement is left out, as one without resources would be refused.
+    let capacity = policy_of(aws, deployed, "ScaleUpRole").await;
+    assert!(!capacity.contains("ecs:UpdateService") && capacity.contains("RegisterScalableTarget"), "{capacity}");
+}
+
+async fn stop_is_public_and_nothing_else(emulator: &Emulator, aws: &Aws, bucket: &str) {
+    let s3 = aws.service("s3", WEST);
+    for key in ["STOP", "other"] {
+        s3.rest("PutObject", Method::PUT, &format!("/{bucket}/{key}"), "x".to_owned()).await.unwrap();
+    }
+    assert_eq!(anonymous(emulator, &format!("/{bucket}/STOP")).await, 200);
+    assert_eq!(anonymous(emulator, &format!("/{bucket}/other")).await, 403);
+    assert_eq!(anonymous(emulator, &format!("/{bucket}?list-type=2")).await, 403);
+    for key in ["STOP", "other"] {
+        s3.rest("DeleteObject", Method::DELETE, &format!("/{bucket}/{key}"), String::new()).await.unwrap();
+    }
+}
+
+async fn anonymous(emulator: &Emulator, path: &str) -> u16 {
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::TokioExecutor;
+    let client: Client<_, http_body_util::Empty<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.get(format!("{}{path}", emulator.url()).parse().unwrap()).await.unwrap();
+    answer.status().as_u16()
+}
+
+#[tokio::test]
+async fn control_stack_in_the_primary_region_is_refused_with_the_reason() {
+    // Nobody listens: the rule is judged before the first call.
+    let deployer = Deployer::new("http://127.0.0.1:9", ACCOUNT, venv(), root().join("target/deploy-cache"));
+    let stack = Stack {
+        name: "control".to_owned(),
+        region: EAST.to_owned(),
+        template: root().join("infra/control/template.yaml"),
+        parameters: parameters(&[("PlanName", "shop"), ("PrimaryRegion", EAST)]),
+        code: Arc::new(|_| PathBuf::from("bootstrap")),
+    };
+    let error = deployer.deploy(&stack).await.unwrap_err().to_string();
+    assert!(error.contains("would die with the primary Region"), "{error}");
+}
+
+#[test]
+fn control_template_has_nothing_to_complain_of() {
+    let lint = Command::new(venv().join("bin/cfn-lint")).arg(root().join("infra/control/template.yaml")).output().unwrap();
+    assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+}

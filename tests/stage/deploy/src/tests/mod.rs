@@ -1,0 +1,139 @@
+//! Real emulators. A test starts those that it needs; they end with it, however it ends.
+
+mod control;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::client::{Aws, Service};
+use crate::{Deployer, transform};
+
+const ACCOUNT: &str = "123456789012";
+const EAST: &str = "us-east-2";
+const WEST: &str = "us-west-2";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
+}
+
+fn venv() -> PathBuf {
+    let venv = std::env::var_os("RELIGHT_VENV").map_or_else(|| root().join("target/venv"), PathBuf::from);
+    if let Err(error) = transform::python(&venv) {
+        panic!("{error}");
+    }
+    venv
+}
+
+/// A folder of this test process for what a failed run should leave to read.
+fn scratch(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("relight-deploy-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// An emulator behind a pipe: when this process ends, even by a signal, the pipe closes and the shell ends the emulator's process group.
+struct Emulator {
+    address: SocketAddr,
+    shell: Child,
+    folder: PathBuf,
+}
+
+impl Emulator {
+    fn ministack(test: &str) -> Self {
+        Self::start(test, |_| vec!["python".to_owned(), "-m".to_owned(), "ministack".to_owned()])
+    }
+
+    fn moto(test: &str) -> Self {
+        Self::start(test, |port| vec!["moto_server".to_owned(), "-H".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()])
+    }
+
+    fn start(test: &str, command: impl Fn(u16) -> Vec<String>) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let command = command(address.port());
+        let folder = scratch(test);
+        let log = File::create(folder.join("emulator.log")).unwrap();
+        let shell = Command::new("sh")
+            .args(["-c", r#"setsid "$@" </dev/null & group=$!; cat >/dev/null; kill -KILL -- "-$group""#, "sh"])
+            .arg(venv().join("bin").join(&command[0]))
+            .args(&command[1..])
+            .envs([("GATEWAY_PORT", address.port().to_string()), ("AWS_ENDPOINT_URL", format!("http://{address}"))])
+            .envs([("BIND_HOST", "127.0.0.1"), ("MINISTACK_ACCOUNT_ID", ACCOUNT), ("LAMBDA_EXECUTOR", "local"), ("AUTH", "true")])
+            .envs([("SFTP_ENABLED", "0"), ("IOT_MTLS_ENABLED", "0")])
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let emulator = Self { address, shell, folder };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline, "{command:?} does not start; see {}", emulator.folder.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        emulator
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn deployer(&self) -> Deployer {
+        Deployer::new(&self.url(), ACCOUNT, venv(), root().join("target/deploy-cache"))
+    }
+
+    fn aws(&self) -> Aws {
+        Aws::new(&self.url())
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A function that needs no compiler: it answers with its environment and the word that it was built with.
+    fn bootstrap(&self, word: &str) -> PathBuf {
+        let script = format!(
+            "#!{}\n{}",
+            venv().join("bin/python").display(),
+            r#"import json, os, urllib.request
+base = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+while True:
+    with urllib.request.urlopen(base + "next") as invocation:
+        request, event = invocation.headers["Lambda-Runtime-Aws-Request-Id"], json.load(invocation)
+    answer = json.dumps({"word": "WORD", "event": event, "environment": dict(os.environ)})
+    urllib.request.urlopen(base + request + "/response", answer.encode())
+"#
+            .replace("WORD", word)
+        );
+        let path = self.write("bootstrap", &script);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+async fn get(service: &Service<'_>, path: &str) -> Value {
+    service.rest_json("Get", http::Method::GET, path, None).await.unwrap()
+}

@@ -1,6 +1,8 @@
 use lambda_runtime::Error;
 use monthly_drill::MonthlyDrill;
-use relight::aws::reports::{S3Reports, UrlLook};
+use relight::aws::dns::Dns;
+use relight::aws::probe::Probe;
+use relight::aws::reports::S3Reports;
 use relight::aws::start::{Environment, serve};
 
 #[tokio::main(flavor = "current_thread")]
@@ -8,7 +10,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::load().await?;
     let work = MonthlyDrill {
         reports: S3Reports::new(&environment.aws, environment.settings.reports.clone()),
-        validate: UrlLook::new(&environment.aws),
+        validate: Probe::new(Dns::new(environment.settings.resolver.as_deref())),
         people: environment.notices.clone(),
     };
     serve(environment, work).await

@@ -28,10 +28,13 @@ use aws_smithy_types::byte_stream::ByteStream;
 use tokio::time::timeout;
 
 use super::dns::Dns;
-use crate::ports::Fetched;
+use crate::ports::{Fetched, Validate};
 
 /// What a probe reads of an answer; a health page is shorter.
 const READ: usize = 64 * 1024;
+
+/// How long a drill waits for one page of the standby.
+const LOOK: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
 pub struct Probe {
@@ -39,6 +42,17 @@ pub struct Probe {
     /// What the names of the requests under way stand for.
     resolved: Known,
     connector: Arc<OnceLock<SharedHttpConnector>>,
+}
+
+impl Validate for Probe {
+    async fn look(&self, url: &str) -> Result<String, String> {
+        match self.fetch(url, LOOK).await {
+            Fetched::Answered { status: 200, .. } => Ok("answered 200".to_owned()),
+            Fetched::Answered { status, .. } => Err(format!("answered {status}")),
+            Fetched::Silent(why) => Err(format!("no answer within {} s: {why}", LOOK.as_secs())),
+            Fetched::NotAsked(why) => Err(format!("not asked: {why}")),
+        }
+    }
 }
 
 impl Probe {

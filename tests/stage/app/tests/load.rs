@@ -2,16 +2,21 @@
 
 mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use axum::{Json, Router, extract::Query, routing::get, routing::post};
+use axum::{
+    Json, Router,
+    extract::Query,
+    http::StatusCode,
+    routing::{get, post},
+};
 use serde::Deserialize;
 use stage_app::{
     balancer::Balancer,
     load::{Kind, Load, Settings, committed, outages},
 };
 use stage_dns::Dns;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use support::eventually;
 
@@ -41,7 +46,7 @@ async fn route53() -> SocketAddr {
         )
     };
     let records = record("PRIMARY", "lb.one.elb.amazonaws.com") + &record("SECONDARY", "lb.two.elb.amazonaws.com");
-    let checks = "<ListHealthChecksResponse><HealthChecks><HealthCheck><Id>hc</Id><HealthCheckConfig><Type>HTTP</Type><ResourcePath>/ready</ResourcePath>\
+    let checks = "<ListHealthChecksResponse><HealthChecks><HealthCheck><Id>hc</Id><HealthCheckConfig><Type>HTTP</Type><ResourcePath>/health</ResourcePath>\
         <FullyQualifiedDomainName>lb.one.elb.amazonaws.com</FullyQualifiedDomainName><RequestInterval>30</RequestInterval><FailureThreshold>1</FailureThreshold>\
         </HealthCheckConfig></HealthCheck></HealthChecks></ListHealthChecksResponse>";
     let zones = "<ListHostedZonesResponse><HostedZones><HostedZone><Id>/hostedzone/Z1</Id><Name>example.com.</Name></HostedZone></HostedZones></ListHostedZonesResponse>";
@@ -56,22 +61,48 @@ async fn route53() -> SocketAddr {
     serve(app).await
 }
 
-/// A Region's load balancer over one target that takes every order.
-async fn region(name: &'static str) -> Balancer {
+/// A Region's load balancer over one target that takes every order, and is well as long as it is told so.
+async fn region(name: &'static str) -> (Balancer, watch::Sender<bool>) {
+    let (well, seen) = watch::channel(true);
+    let health = move || async move { if *seen.borrow() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE } };
     let answer = move || async move { ([("x-region", name)], Json("ok")) };
-    let app = Router::new().route("/ready", get(answer)).route("/read", get(answer)).route("/write", post(answer));
+    let app = Router::new().route("/ready", get(answer)).route("/health", get(health)).route("/read", get(answer)).route("/write", post(answer));
     let balancer = Balancer::start().await.unwrap();
     balancer.register(serve(app).await);
     eventually("a healthy target", async || !balancer.healthy().is_empty()).await;
-    balancer
+    (balancer, well)
+}
+
+async fn dns(one: &Balancer, two: &Balancer) -> Dns {
+    let dns = Dns::start(stage_dns::Settings::new(format!("http://{}", route53().await), FACTOR)).await.unwrap();
+    dns.publish("lb.one.elb.amazonaws.com", one.addr());
+    dns.publish("lb.two.elb.amazonaws.com", two.addr());
+    dns
+}
+
+/// The Regions that answered the last requests.
+fn regions(load: &Load, last: usize) -> BTreeSet<String> {
+    load.records().iter().rev().take(last).filter_map(|record| record.region.clone()).collect()
+}
+
+#[tokio::test]
+async fn user_whose_connection_is_past_its_life_follows_dns_and_one_who_keeps_it_stays() {
+    let ((one, well), (two, _well_two)) = (region("one").await, region("two").await);
+    let dns = dns(&one, &two).await;
+    let load = |life| Load::start(Settings { connection_life: life, clients: 1, ..Settings::new(dns.addr(), "shop.example.com") });
+    let (follows, stays) = (load(Duration::from_millis(200)), load(Duration::from_secs(60)));
+    let both = |region: &str| [&follows, &stays].map(|load| regions(load, 10) == BTreeSet::from([region.to_owned()]));
+    eventually("answers of the first Region", async || both("one") == [true, true]).await;
+    well.send_replace(false);
+    eventually("one user moved", async || both("two")[0]).await;
+    // Contains rather than equals: two requests at once make it open one more connection, and a new one goes to the second Region.
+    assert!(regions(&stays, 10).contains("one"));
 }
 
 #[tokio::test]
 async fn users_are_moved_to_the_other_region_and_their_outage_is_measured() {
-    let (one, two) = (region("one").await, region("two").await);
-    let dns = Dns::start(stage_dns::Settings::new(format!("http://{}", route53().await), FACTOR)).await.unwrap();
-    dns.publish("lb.one.elb.amazonaws.com", one.addr());
-    dns.publish("lb.two.elb.amazonaws.com", two.addr());
+    let ((one, _well_one), (two, _well_two)) = (region("one").await, region("two").await);
+    let dns = dns(&one, &two).await;
     let load = Load::start(Settings { time_out: Duration::from_millis(400), ..Settings::new(dns.addr(), "shop.example.com") });
     eventually("both kinds served", async || {
         let records = load.records();

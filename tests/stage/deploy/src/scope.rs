@@ -284,7 +284,10 @@ fn get_att(argument: &Value) -> Option<(String, String)> {
     Some((id.to_owned(), attribute.to_owned()))
 }
 
-fn sub_parts(argument: &Value) -> Result<(&str, Option<&Map<String, Value>>), TemplateError> {
+/// The text of an `Fn::Sub`, and the names that it brings itself.
+type SubParts<'a> = (&'a str, Option<&'a Map<String, Value>>);
+
+fn sub_parts(argument: &Value) -> Result<SubParts<'_>, TemplateError> {
     let wrong = || TemplateError::Arguments { function: "Fn::Sub".to_owned(), wants: "a text, or a text and a map", got: argument.to_string() };
     match argument {
         Value::String(text) => Ok((text, None)),

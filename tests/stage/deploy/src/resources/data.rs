@@ -20,6 +20,8 @@ pub(super) async fn put_instance(wanted: &Wanted<'_>, props: &mut Props) -> Resu
     let groups = Value::from(props.texts("VPCSecurityGroups"));
     let tags = Value::Array(props.list("Tags"));
     let source = props.text("SourceDBInstanceIdentifier");
+    // Creating a replica takes no retention; CloudFormation modifies the replica once it is there.
+    let retention = if source.is_some() { props.text("BackupRetentionPeriod") } else { None };
     // The SDK signs a URL with it, which an emulator does not ask for.
     props.value("SourceRegion");
     let mut body = fields("", &Value::Object(props.rest()), "member");
@@ -29,9 +31,19 @@ pub(super) async fn put_instance(wanted: &Wanted<'_>, props: &mut Props) -> Resu
     let operation = if source.is_some() { "CreateDBInstanceReadReplica" } else { "CreateDBInstance" };
     body.extend(source.map(|source| ("SourceDBInstanceIdentifier".to_owned(), source)));
     rds.query(RDS, operation, &body).await?;
+    let physical = available(wanted, &rds, &name).await?;
+    if let Some(days) = retention {
+        let body = pairs([("DBInstanceIdentifier", name.as_str()), ("BackupRetentionPeriod", &days), ("ApplyImmediately", "true")]);
+        rds.query(RDS, "ModifyDBInstance", &body).await?;
+        return available(wanted, &rds, &name).await;
+    }
+    Ok(physical)
+}
+
+async fn available(wanted: &Wanted<'_>, rds: &Service<'_>, name: &str) -> Result<Physical, ResourceError> {
     let deadline = tokio::time::Instant::now() + AVAILABLE_WITHIN;
     loop {
-        let answer = rds.query(RDS, "DescribeDBInstances", &pairs([("DBInstanceIdentifier", &name)])).await?;
+        let answer = rds.query(RDS, "DescribeDBInstances", &pairs([("DBInstanceIdentifier", name)])).await?;
         let text = |element: &str| rds.text("DescribeDBInstances", &answer, element);
         let state = text("DBInstanceStatus")?;
         if state == "available" {

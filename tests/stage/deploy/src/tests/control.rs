@@ -45,10 +45,10 @@ async fn policy_of(aws: &Aws, deployed: &Deployed, role: &str) -> String {
     percent_encoding::percent_decode_str(&text).decode_utf8().unwrap().into_owned()
 }
 
-async fn invoked(aws: &Aws, function: &str) -> Value {
+async fn invoked(aws: &Aws, function: &str, event: Value) -> Value {
     let lambda = aws.service("lambda", WEST);
     let path = format!("/2015-03-31/functions/{function}/invocations");
-    lambda.rest_json("Invoke", Method::POST, &path, Some(&json!({"relight": "tick"}))).await.unwrap()
+    lambda.rest_json("Invoke", Method::POST, &path, Some(&event)).await.unwrap()
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn control_stack_stands_and_is_changed_and_goes() {
     stack.parameters.insert("ResolverAddress".to_owned(), "127.0.0.1:53".to_owned());
     let again = deployer.deploy(&stack).await.unwrap();
     assert_eq!(again.resources, deployed.resources, "what stands keeps its ids");
-    let answer = invoked(&aws, "shop-relight-scale-up").await;
+    let answer = invoked(&aws, "shop-relight-scale-up", json!({})).await;
     assert_eq!((&answer["word"], &answer["environment"]["RELIGHT_RESOLVER"]), (&json!("second build"), &json!("127.0.0.1:53")));
 
     deployer.destroy("control", WEST).await.unwrap();
@@ -93,7 +93,7 @@ async fn functions_have_what_they_need(aws: &Aws, deployed: &Deployed) {
     names.sort();
     let expected = ["monthly-drill", "promote-replica", "rotate-secret", "scale-down", "scale-up", "switch-traffic", "watch-primary"];
     assert_eq!(names, expected.map(|name| format!("shop-relight-{name}")));
-    let answer = invoked(aws, "shop-relight-rotate-secret").await;
+    let answer = invoked(aws, "shop-relight-rotate-secret", json!({"relight": "tick"})).await;
     assert_eq!((&answer["word"], &answer["event"]), (&json!("first"), &json!({"relight": "tick"})));
     let expected = [
         ("RELIGHT_TABLE", "shop-relight".to_owned()),
@@ -160,6 +160,69 @@ async fn anonymous(emulator: &Emulator, path: &str) -> u16 {
     let client: Client<_, http_body_util::Empty<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let answer = client.get(format!("{}{path}", emulator.url()).parse().unwrap()).await.unwrap();
     answer.status().as_u16()
+}
+
+/// Role by role, one call that it needs and one that it must not have; the router judges them by the policies that the template gave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_function_may_do_its_own_part_and_no_other() {
+    let (address, folder) = (free_address(), scratch("router"));
+    let settings = stage_router::Settings {
+        account: ACCOUNT.to_owned(),
+        ministack: address,
+        moto: address,
+        rds: address,
+        log_file: folder.join("calls.jsonl"),
+        rate_factor: 1.0,
+    };
+    let router = stage_router::Router::start(settings).await.unwrap();
+    let emulator = Emulator::ministack_behind("judged", address, router.url());
+    let aws = Aws::new(router.url());
+    let alarms = topic_in(&aws, EAST).await;
+    let secret = format!("arn:aws:secretsmanager:{WEST}:{ACCOUNT}:secret:shop/app-??????");
+    let services = format!("arn:aws:ecs:{WEST}:{ACCOUNT}:service/shop/web");
+    let stack = control(&emulator, &alarms, &[("SecretArns", &secret), ("EcsServiceArns", &services)]);
+    let deployed = Deployer::new(router.url(), ACCOUNT, venv(), root().join("target/deploy-cache")).deploy(&stack).await.unwrap();
+    for name in ["shop/app", "shop/other"] {
+        let body = json!({"Name": name, "SecretString": "{}", "ClientRequestToken": format!("{name:-<36}")});
+        aws.service("secretsmanager", WEST).json("secretsmanager", "CreateSecret", &body).await.unwrap();
+    }
+    let table = json!({"TableName": "shop-relight", "KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": "shop"}}});
+    let put = |bucket: &str, key: &str| json!({"Bucket": format!("shop-relight-{bucket}-{ACCOUNT}"), "Key": key, "Body": "x"});
+    let beat = |namespace: &str| json!({"Namespace": namespace, "MetricData": [{"MetricName": "Heartbeat", "Value": 1.0}]});
+    let publish = |topic: &str| json!({"TopicArn": topic, "Message": "hello"});
+    let create = |name: &str| json!({"Name": name, "SecretString": "{}", "Tags": [{"Key": "relight:plan", "Value": "shop"}]});
+    let (progress, people) = (&deployed.outputs["ProgressTopicArn"], &deployed.outputs["PeopleTopicArn"]);
+    let (done, denied) = (true, false);
+    let cases = [
+        ("scale-up", "dynamodb", WEST, "query", table, done),
+        ("scale-up", "sns", WEST, "publish", publish(people), done),
+        ("scale-up", "sns", WEST, "publish", publish(&deployed.outputs["AlarmTopicArn"]), denied),
+        ("scale-up", "ecs", WEST, "describe_services", json!({"cluster": "shop", "services": ["other"]}), denied),
+        ("scale-up", "s3", WEST, "put_object", put("stop", "STOP"), denied),
+        ("scale-down", "secretsmanager", WEST, "delete_secret", json!({"SecretId": "shop/other"}), denied),
+        ("promote-replica", "secretsmanager", WEST, "get_secret_value", json!({"SecretId": "shop/app"}), denied),
+        ("rotate-secret", "secretsmanager", WEST, "get_secret_value", json!({"SecretId": "shop/app"}), done),
+        ("rotate-secret", "secretsmanager", WEST, "get_secret_value", json!({"SecretId": "shop/other"}), denied),
+        ("rotate-secret", "secretsmanager", WEST, "create_secret", create("relight-drill/shop/run/app"), done),
+        ("rotate-secret", "secretsmanager", WEST, "create_secret", create("shop/new"), denied),
+        ("switch-traffic", "s3", WEST, "put_object", put("stop", "STOP"), done),
+        ("switch-traffic", "s3", WEST, "put_object", put("stop", "other"), denied),
+        ("switch-traffic", "sns", WEST, "publish", publish(progress), done),
+        ("watch-primary", "cloudwatch", EAST, "put_metric_data", beat("Relight"), done),
+        ("watch-primary", "cloudwatch", EAST, "put_metric_data", beat("Shop"), denied),
+        ("watch-primary", "cloudwatch", WEST, "put_metric_data", beat("Relight"), denied),
+        ("monthly-drill", "s3", WEST, "put_object", put("reports", "run.json"), done),
+        ("monthly-drill", "s3", WEST, "put_object", put("stop", "STOP"), denied),
+    ];
+    for (function, service, region, operation, arguments, expected) in cases {
+        let event = json!({"call": [service, region, operation, arguments]});
+        let answer = invoked(&aws, &format!("shop-relight-{function}"), event.clone()).await;
+        let said = answer["said"].as_str().unwrap_or_default();
+        // SNS has a word of its own.
+        let was_denied = said.starts_with("AccessDenied") || said == "AuthorizationError";
+        assert!(if expected { said == "done" } else { was_denied }, "{function}: {event}: {said}");
+    }
+    router.shutdown();
 }
 
 #[tokio::test]

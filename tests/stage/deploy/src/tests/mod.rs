@@ -46,27 +46,39 @@ struct Emulator {
     folder: PathBuf,
 }
 
+/// A port that was free a moment ago.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 impl Emulator {
     fn ministack(test: &str) -> Self {
-        Self::start(test, |_| vec!["python".to_owned(), "-m".to_owned(), "ministack".to_owned()])
+        let address = free_address();
+        Self::ministack_behind(test, address, &format!("http://{address}"))
+    }
+
+    /// Its functions call `endpoint`.
+    fn ministack_behind(test: &str, address: SocketAddr, endpoint: &str) -> Self {
+        Self::start(test, address, endpoint, &["python", "-m", "ministack"])
     }
 
     fn moto(test: &str) -> Self {
-        Self::start(test, |port| vec!["moto_server".to_owned(), "-H".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()])
+        let address = free_address();
+        Self::start(test, address, "", &["moto_server", "-H", "127.0.0.1", "-p", &address.port().to_string()])
     }
 
-    fn start(test: &str, command: impl Fn(u16) -> Vec<String>) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let command = command(address.port());
+    fn start(test: &str, address: SocketAddr, endpoint: &str, command: &[&str]) -> Self {
         let folder = scratch(test);
         let log = File::create(folder.join("emulator.log")).unwrap();
         let shell = Command::new("sh")
             .args(["-c", r#"setsid "$@" </dev/null & group=$!; cat >/dev/null; kill -KILL -- "-$group""#, "sh"])
-            .arg(venv().join("bin").join(&command[0]))
+            .arg(venv().join("bin").join(command[0]))
             .args(&command[1..])
-            .envs([("GATEWAY_PORT", address.port().to_string()), ("AWS_ENDPOINT_URL", format!("http://{address}"))])
+            .envs([("GATEWAY_PORT", address.port().to_string().as_str()), ("AWS_ENDPOINT_URL", endpoint)])
             .envs([("BIND_HOST", "127.0.0.1"), ("MINISTACK_ACCOUNT_ID", ACCOUNT), ("LAMBDA_EXECUTOR", "local"), ("AUTH", "true")])
             .envs([("SFTP_ENABLED", "0"), ("IOT_MTLS_ENABLED", "0")])
+            // Code that is unpacked and files of process ids go with the folder.
+            .env("TMPDIR", &folder)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -99,7 +111,8 @@ impl Emulator {
         path
     }
 
-    /// A function that needs no compiler: it answers with its environment and the word that it was built with.
+    /// A function that needs no compiler: it answers with its environment and the word that it was built with, and with what AWS says to
+    /// the call that its event names.
     fn bootstrap(&self, word: &str) -> PathBuf {
         let script = format!(
             "#!{}\n{}",
@@ -109,7 +122,16 @@ base = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/i
 while True:
     with urllib.request.urlopen(base + "next") as invocation:
         request, event = invocation.headers["Lambda-Runtime-Aws-Request-Id"], json.load(invocation)
-    answer = json.dumps({"word": "WORD", "event": event, "environment": dict(os.environ)})
+    said = None
+    if "call" in event:
+        import boto3, botocore.exceptions
+        service, region, operation, arguments = event["call"]
+        try:
+            getattr(boto3.client(service, region_name=region), operation)(**arguments)
+            said = "done"
+        except botocore.exceptions.ClientError as error:
+            said = error.response["Error"]["Code"]
+    answer = json.dumps({"word": "WORD", "event": event, "environment": dict(os.environ), "said": said})
     urllib.request.urlopen(base + request + "/response", answer.encode())
 "#
             .replace("WORD", word)

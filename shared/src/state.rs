@@ -160,7 +160,7 @@ impl CapacityProgress {
     /// Per cent of the active size that runs, of the resource that has least; `None` before each has been looked at.
     pub fn least_per_cent(&self, plan: &Plan) -> Option<u32> {
         let ids = plan.services.iter().map(Service::id).chain(plan.groups.iter().map(Group::id));
-        ids.map(|id| self.resources.get(&id).map(|step| if step.wanted == 0 { 100 } else { step.running.saturating_mul(100) / step.wanted }))
+        ids.map(|id| self.resources.get(&id).map(|step| step.running.saturating_mul(100).checked_div(step.wanted).unwrap_or(100)))
             .try_fold(100, |least, per_cent| per_cent.map(|per_cent| least.min(per_cent)))
     }
 }

@@ -70,7 +70,7 @@ fn decide<'a, J: Journal>(
     };
     let mut step = ledger.progress.databases.get(&database.name).cloned().unwrap_or_default();
     let activation = Activation { plan: &view.plan, snapshot: &view.snapshot, run, database, step: &step, replica: replica.as_ref(), now: view.now };
-    let asks = match activate(&activation) {
+    match activate(&activation) {
         Decision::Act(steps) => {
             let asks = steps.into_iter().filter_map(|due| take(ledger, desk, database, replica.as_ref(), &mut step, due)).collect();
             ledger.progress.databases.insert(database.name.clone(), step);
@@ -88,8 +88,7 @@ fn decide<'a, J: Journal>(
             Vec::new()
         }
         Decision::Done => Vec::new(),
-    };
-    asks
+    }
 }
 
 /// Takes one step: what was seen is written down, what is to be done is asked for.

@@ -175,7 +175,8 @@ async fn a_promotion_brings_its_backups_along() {
 
 #[tokio::test]
 async fn each_error_says_what_it_means_for_what_comes_next() {
-    let cases: [(u16, &str, fn(&Why) -> bool); 5] = [
+    type Means = fn(&Why) -> bool;
+    let cases: [(u16, &str, Means); 5] = [
         (400, "InvalidDBInstanceState", |why| matches!(why, Why::State(_))),
         (400, "Throttling", |why| matches!(why, Why::Throttled)),
         (403, "AccessDenied", |why| matches!(why, Why::Denied(_))),

@@ -216,7 +216,7 @@ async fn set_password(client: &Client, user: &str, to: &str) -> Result<Zeroizing
         _ => password::scram_sha_256(to.as_bytes()),
     });
     let literal = Zeroizing::new(escape_literal(&verifier));
-    Ok(Zeroizing::new(["alter role ", &escape_identifier(user), " with login password ", &literal].concat()))
+    Ok(Zeroizing::new(["alter role ", &escape_identifier(user), " password ", &literal].concat()))
 }
 
 fn place(with: &SecretValue) -> Result<String, LoginError> {

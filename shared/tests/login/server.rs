@@ -1,0 +1,215 @@
+//! A PostgreSQL of the test's own, on a free port of 127.0.0.1, gone when the last test lets go of it.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use relight::secret::SecretValue;
+use serde_json::json;
+use tokio_postgres::NoTls;
+
+/// The superuser, who plays the admin.
+pub(crate) const ADMIN: &str = "postgres";
+pub(crate) const ADMIN_PASSWORD: &str = "the admin's \"own\"";
+
+pub(crate) struct Server {
+    bin: PathBuf,
+    folder: PathBuf,
+    owner: Option<(u32, u32)>,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// One for all tests that run at this time.
+    pub(crate) fn shared() -> Arc<Server> {
+        static RUNNING: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut running = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(server) = running.upgrade() {
+            return server;
+        }
+        let server = Arc::new(Server::start(&[]).expect("PostgreSQL starts"));
+        *running = Arc::downgrade(&server);
+        server
+    }
+
+    /// One of its own, with more settings. The error is what the server said.
+    pub(crate) fn start(settings: &[&str]) -> Result<Server, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("login-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let server = Server { bin: binaries(), owner: other_user(), folder, port: free_port() };
+        server.give(&server.folder);
+        let password = server.folder.join("password");
+        server.write(&password, ADMIN_PASSWORD);
+        let initdb = ["--no-sync", "--auth=md5", "--username", ADMIN, "--encoding=UTF8", "--locale=C", "--pgdata"];
+        server.run("initdb", &initdb, &[&server.data(), Path::new("--pwfile"), &password])?;
+        let all = [
+            format!("port = {}", server.port),
+            "listen_addresses = '127.0.0.1'".to_owned(),
+            "unix_socket_directories = ''".to_owned(),
+            "fsync = off".to_owned(),
+            // initdb sets md5 together with its own choice of methods, which lets both kinds in.
+            "password_encryption = 'scram-sha-256'".to_owned(),
+            "log_statement = 'all'".to_owned(),
+        ];
+        let all: Vec<&str> = all.iter().map(String::as_str).chain(settings.iter().copied()).collect();
+        server.write(&server.data().join("postgresql.auto.conf"), &all.join("\n"));
+        server.up()?;
+        Ok(server)
+    }
+
+    fn up(&self) -> Result<(), String> {
+        let log = self.folder.join("log");
+        self.run("pg_ctl", &["start", "--wait", "--silent", "--pgdata"], &[&self.data(), Path::new("--log"), &log])
+            .map_err(|said| format!("{said}\n{}", self.log()))
+    }
+
+    pub(crate) fn down(&self) {
+        let _it_may_be_down = self.run("pg_ctl", &["stop", "--silent", "--mode", "immediate", "--pgdata"], &[&self.data()]);
+    }
+
+    /// Starts again as a replica that nobody feeds: it replays, and lets readers in.
+    pub(crate) fn restart_as_replica(&self) {
+        self.run("pg_ctl", &["stop", "--silent", "--mode", "fast", "--pgdata"], &[&self.data()]).expect("it stops");
+        self.write(&self.data().join("standby.signal"), "");
+        self.up().expect("it starts as a replica");
+    }
+
+    pub(crate) fn promote(&self) {
+        self.run("pg_ctl", &["promote", "--wait", "--silent", "--pgdata"], &[&self.data()]).expect("it is promoted");
+    }
+
+    /// Everything that the server logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        self.write(&path, text);
+        path
+    }
+
+    /// Says whether it could: a build may have no TLS.
+    pub(crate) fn switch_tls_on(&self, certificate: &Path, key: &Path) -> bool {
+        self.run("pg_ctl", &["stop", "--silent", "--mode", "fast", "--pgdata"], &[&self.data()]).expect("it stops");
+        let settings = self.data().join("postgresql.auto.conf");
+        let held = std::fs::read_to_string(&settings).expect("the settings");
+        let tls = format!("ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n", certificate.display(), key.display());
+        self.write(&settings, &format!("{held}\n{tls}"));
+        match self.up() {
+            Ok(()) => true,
+            Err(said) if said.contains("SSL is not supported") => false,
+            Err(said) => panic!("{said}"),
+        }
+    }
+
+    /// Statements of the admin, as somebody else would have sent them.
+    pub(crate) async fn sql(&self, statements: &str) {
+        let (client, driver) = self.admin_client().await;
+        client.batch_execute(statements).await.expect("the statements");
+        drop(client);
+        driver.await.expect("the connection ends");
+    }
+
+    pub(crate) async fn ask(&self, question: &str) -> String {
+        let (client, driver) = self.admin_client().await;
+        let row = client.query_one(question, &[]).await.expect("an answer");
+        drop(client);
+        driver.await.expect("the connection ends");
+        row.get::<_, Option<String>>(0).unwrap_or_default()
+    }
+
+    async fn admin_client(&self) -> (tokio_postgres::Client, tokio::task::JoinHandle<()>) {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.port).user(ADMIN).password(ADMIN_PASSWORD).dbname("postgres");
+        let (client, connection) = config.connect(NoTls).await.expect("the admin logs in");
+        (client, tokio::spawn(async move { connection.await.unwrap_or_default() }))
+    }
+
+    pub(crate) fn secret(&self, user: &str, password: &str) -> SecretValue {
+        secret_at(self.port, user, password, json!({}))
+    }
+
+    pub(crate) fn admin(&self) -> SecretValue {
+        self.secret(ADMIN, ADMIN_PASSWORD)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn write(&self, path: &Path, text: &str) {
+        std::fs::write(path, text).expect("a file");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("its rights");
+        self.give(path);
+    }
+
+    /// PostgreSQL refuses to run as root, and to read a key of somebody else.
+    fn give(&self, path: &Path) {
+        if let Some((uid, gid)) = self.owner {
+            chown(path, Some(uid), Some(gid)).expect("its owner");
+        }
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], paths: &[&Path]) -> Result<(), String> {
+        let mut command = Command::new(self.bin.join(program));
+        command.args(arguments).args(paths).current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C");
+        if let Some((uid, gid)) = self.owner {
+            command.uid(uid).gid(gid);
+        }
+        // A file and not a pipe: the server that stays would hold a pipe open, and nobody would see its end.
+        let said = self.folder.join("said");
+        let status = command.stderr(std::fs::File::create(&said).expect("a file")).status().expect("it runs");
+        if status.success() { Ok(()) } else { Err(std::fs::read_to_string(&said).unwrap_or_default()) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.down();
+        let _leftovers_go_with_the_target_folder = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub(crate) fn secret_at(port: u16, user: &str, password: &str, more: serde_json::Value) -> SecretValue {
+    let mut text = json!({ "engine": "postgres", "host": "127.0.0.1", "port": port, "username": user, "password": password, "dbname": "postgres" });
+    for (key, value) in more.as_object().expect("an object") {
+        text[key] = value.clone();
+    }
+    SecretValue::parse(&text.to_string()).expect("a secret")
+}
+
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+/// `RELIGHT_TEST_PG`, the PATH, or the system's usual folders.
+fn binaries() -> PathBuf {
+    let named = std::env::var_os("RELIGHT_TEST_PG").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut versions: Vec<PathBuf> =
+        std::fs::read_dir("/usr/lib/postgresql").map(|found| found.flatten().map(|version| version.path().join("bin")).collect()).unwrap_or_default();
+    versions.sort();
+    let mut folders = named.into_iter().chain(std::env::split_paths(&path)).chain(versions.into_iter().rev());
+    folders.find(|folder| folder.join("initdb").is_file()).expect("no PostgreSQL: put its bin folder on the PATH, or name it in RELIGHT_TEST_PG")
+}
+
+/// The user `postgres` (or `nobody`) where the test runs as root.
+fn other_user() -> Option<(u32, u32)> {
+    let id = Command::new("id").arg("-u").output().expect("id runs");
+    if String::from_utf8_lossy(&id.stdout).trim() != "0" {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").expect("the users");
+    let find = |name: &str| {
+        let fields: Vec<&str> = users.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    };
+    Some(find("postgres").or_else(|| find("nobody")).expect("a user that is not root"))
+}

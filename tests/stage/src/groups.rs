@@ -12,7 +12,9 @@ use crate::Error;
 
 const UNDERTAKER: &str = r#"trap "" INT TERM HUP; groups=""
 while read -r group; do groups="$groups $group"; done
-for group in $groups; do kill -9 -- "-$group" 2>/dev/null; done; exit 0"#;
+for group in $groups; do kill -QUIT -- "-$group" 2>/dev/null; done
+sleep 0.5
+for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done; exit 0"#;
 
 /// Takes the process groups of all children. Clones share one undertaker.
 #[derive(Clone)]

@@ -129,13 +129,13 @@ async fn stack<const N: usize>(
     template: &str,
     parameters: [(&str, String); N],
 ) -> Result<Deployed, Error> {
-    let binaries = layout.binaries.clone();
+    let layout_of_code = layout.clone();
     let stack = Stack {
         name: name.to_owned(),
         region: region.to_owned(),
         template: layout.template(template),
         parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
-        code: Arc::new(move |function: &str| binaries.join(function)),
+        code: Arc::new(move |function: &str| layout_of_code.bootstrap(function)),
     };
     deployer.deploy(&stack).await.map_err(|error| Error::Part { doing: "deploying a template", message: format!("{name}: {error}") })
 }

@@ -98,6 +98,15 @@ impl Backends {
         self.send(onward, backend).await
     }
 
+    /// Tells moto what ECS was told: its Application Auto Scaling registers targets only for services that it knows. What it answers
+    /// concerns nobody, ministack's ECS is the one that counts.
+    pub(crate) async fn shadow(&self, request: &Request, name: &str, region: &str) {
+        let Ok(mut onward) = self.onward(request, Backend::Moto) else { return };
+        if sign_as_root(&mut onward, name, region).is_ok() {
+            let _ = self.send(onward, Backend::Moto).await;
+        }
+    }
+
     /// Sends a stranger's call on as it is: whether a bucket is public is the backend's to know.
     pub(crate) async fn forward_unsigned(&self, request: &Request) -> Result<Answer, ForwardError> {
         self.send(self.onward(request, Backend::Ministack)?, Backend::Ministack).await

@@ -233,6 +233,10 @@ impl Inner {
                 call.service, call.operation, answer.status
             )));
         }
+        let defines = ["Create", "Register", "Update", "Delete"].iter().any(|verb| call.operation.starts_with(verb));
+        if call.service == "ecs" && defines && answer.status.is_success() {
+            self.backends.shadow(request, &call.signing_name, &call.region).await;
+        }
         Ok(answer)
     }
 

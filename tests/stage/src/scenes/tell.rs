@@ -65,7 +65,7 @@ impl Teller {
 }
 
 /// What each function did, in a line each.
-pub fn functions(report: &Report) {
+pub(super) fn functions(report: &Report) {
     let mut did: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in report.timeline.iter().filter(|row| matches!(row.kind, EntryKind::Action | EntryKind::Reached | EntryKind::Phase)) {
         did.entry(&row.by).or_default().push(&row.said);

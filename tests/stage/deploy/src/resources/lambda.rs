@@ -76,7 +76,7 @@ async fn is_ready(lambda: &Service<'_>, name: &str) -> Result<(), ResourceError>
 }
 
 /// A zip with one executable, in base64. It is stored, not compressed: packing seven binaries would take longer than all else here.
-async fn packed(bootstrap: &Path) -> Result<String, ResourceError> {
+pub(super) async fn packed(bootstrap: &Path) -> Result<String, ResourceError> {
     let path = bootstrap.to_owned();
     let pack = move || -> std::io::Result<String> {
         let binary = std::fs::read(&path)?;

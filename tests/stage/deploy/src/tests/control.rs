@@ -58,6 +58,17 @@ async fn control_stack_stands_and_is_changed_and_goes() {
     let alarms = topic_in(&aws, EAST).await;
     let deployer = emulator.deployer();
     let mut stack = control(&emulator, &alarms, &[]);
+    let started = std::time::Instant::now();
+    deployer.deploy(&stack).await.unwrap();
+    let small = started.elapsed();
+    let big = emulator.write("big", &"x".repeat(10 << 20));
+    let packing = std::time::Instant::now();
+    let _ = crate::resources::packed_for_test(&big).await;
+    let packing = packing.elapsed();
+    stack.code = Arc::new(move |_| big.clone());
+    let started = std::time::Instant::now();
+    deployer.deploy(&stack).await.unwrap();
+    panic!("small {small:?} one pack {packing:?} big {:?}", started.elapsed());
     let deployed = deployer.deploy(&stack).await.unwrap();
 
     assert_eq!(deployed.outputs["JournalTable"], "shop-relight");
@@ -165,7 +176,7 @@ async fn anonymous(emulator: &Emulator, path: &str) -> u16 {
 /// Role by role, one call that it needs and one that it must not have; the router judges them by the policies that the template gave.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_function_may_do_its_own_part_and_no_other() {
-    let (address, folder) = (free_address(), scratch("router"));
+    let (address, folder) = (free_address(), scratch("judged"));
     let settings = stage_router::Settings {
         account: ACCOUNT.to_owned(),
         ministack: address,

@@ -71,7 +71,7 @@ impl Emulator {
         let folder = scratch(test);
         let log = File::create(folder.join("emulator.log")).unwrap();
         let shell = Command::new("sh")
-            .args(["-c", r#"setsid "$@" </dev/null & group=$!; cat >/dev/null; kill -KILL -- "-$group""#, "sh"])
+            .args(["-c", r#"setsid "$@" </dev/null & group=$!; cat >/dev/null; kill -KILL "-$group""#, "sh"])
             .arg(venv().join("bin").join(command[0]))
             .args(&command[1..])
             .envs([("GATEWAY_PORT", address.port().to_string().as_str()), ("AWS_ENDPOINT_URL", endpoint)])
@@ -147,6 +147,11 @@ impl Drop for Emulator {
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();
         if !std::thread::panicking() {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while TcpStream::connect(self.address).is_ok() {
+                assert!(Instant::now() < deadline, "the emulator at {} outlives its test", self.address);
+                std::thread::sleep(Duration::from_millis(20));
+            }
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }

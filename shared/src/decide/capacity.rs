@@ -20,6 +20,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::Decision;
+use crate::plan::InstancesDistribution;
 use crate::ports::{GroupName, GroupState, Resize, ServiceName, ServiceState, Setback};
 use crate::run::{Mode, Phase};
 use crate::state::{Baseline, Obligation, Owed, Place, Snapshot};
@@ -106,6 +107,15 @@ pub fn service_baseline(name: &ServiceName, state: &ServiceState) -> Baseline {
 /// What a group looks like now, to be restored later.
 pub fn group_baseline(name: &GroupName, state: &GroupState) -> Baseline {
     Baseline::Group { name: name.0.clone(), min: state.min, desired: state.desired, max: state.max, instances: state.instances }
+}
+
+/// The calls that bring a group to its sizes, and its policy to `instances` where it is to change. They are two: a policy
+/// that may not be sent (it names a launch template, which needs rights of its own) must not hold the sizes up.
+fn group_resizes(group: &GroupName, state: &GroupState, sizes: (u32, u32, u32), instances: Option<InstancesDistribution>) -> Vec<Resize> {
+    let (min, desired, max) = sizes;
+    let resize = |instances| Resize::Group { group: group.clone(), min, desired, max, instances };
+    let sizes_differ = sizes != (state.min, state.desired, state.max);
+    sizes_differ.then(|| resize(None)).into_iter().chain(instances.map(|instances| resize(Some(instances)))).collect()
 }
 
 /// What AWS has under way.

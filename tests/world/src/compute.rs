@@ -50,6 +50,7 @@ struct HeldGroup {
 struct Region {
     services: BTreeMap<ServiceName, HeldService>,
     groups: BTreeMap<GroupName, HeldGroup>,
+    policies_forbidden: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -146,6 +147,11 @@ impl ComputeWorld {
         held.recount(now);
     }
 
+    /// From now on the caller lacks the rights to a launch template, without which no mixed instances policy may be sent.
+    pub fn forbid_policies(&self) {
+        self.region.borrow_mut().policies_forbidden = true;
+    }
+
     /// Lets everything happen that is due.
     fn settle(&self) {
         let now = self.clock.now();
@@ -175,6 +181,9 @@ impl ComputeWorld {
                 held.recount(now);
             }
             Resize::Group { group, min, desired, max, instances } => {
+                if instances.is_some() && region.policies_forbidden {
+                    return Err(Why::Denied("AccessDenied: You are not authorized to use launch template: lt-0a1b".to_owned()));
+                }
                 let held = region.groups.get_mut(group).ok_or_else(|| missing("group"))?;
                 if instances.is_some() && held.state.instances.is_none() {
                     return Err(Why::Other("ValidationError: the group has no mixed instances policy".to_owned(), None));

@@ -81,6 +81,15 @@ async fn a_denied_change_is_said_and_the_others_are_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_that_may_not_be_sent_does_not_hold_the_sizes_up() {
+    let mut scene = Scene::run(Mode::Drill, Phase::Activating);
+    scene.world.compute.forbid_policies();
+    let answer = scene.nudge().await;
+    assert_eq!(scene.group().in_service, 3);
+    assert!(answer.said.iter().any(|said| said.contains("You are not authorized to use launch template")), "{:?}", answer.said);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_call_that_fails_once_leads_to_the_same_end() {
     let mut expected = Scene::run(Mode::Drill, Phase::Activating);
     expected.nudge().await;

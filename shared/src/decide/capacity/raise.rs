@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Due, Reach, Refusal, WaitingOn};
+use super::{Due, Reach, Refusal, WaitingOn, group_resizes};
 use crate::decide::Decision;
 use crate::plan::{Bounds, Group, InstancesDistribution, Service};
 use crate::ports::{GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
@@ -76,11 +76,12 @@ pub fn raise_group(group: &Group, state: Option<&GroupState>, reach: Reach, sinc
     let wants_on_demand = group.instances.filter(|_| reach != Reach::Cheap);
     let instances = wants_on_demand.zip(state.instances).map(|(plan, is)| more_on_demand(plan, is)).filter(|raised| Some(*raised) != state.instances);
 
+    let resizes = group_resizes(&name, state, (min, desired, max), instances);
     let processes: BTreeSet<String> = NEEDED.into_iter().filter(|process| state.suspended.contains(*process)).map(str::to_owned).collect();
     let due = if !processes.is_empty() {
         Decision::Refuse(Refusal::Suspended { group: name, processes })
-    } else if (min, desired, max) != (state.min, state.desired, state.max) || instances.is_some() {
-        Decision::Act(vec![Resize::Group { group: name, min, desired, max, instances }])
+    } else if !resizes.is_empty() {
+        Decision::Act(resizes)
     } else if wants_on_demand.is_some() && state.instances.is_none() {
         Decision::Refuse(Refusal::NoMixedInstances(name))
     } else if state.in_service >= wanted {

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Due, Refusal, WaitingOn};
+use super::{Due, Refusal, WaitingOn, group_resizes};
 use crate::decide::Decision;
 use crate::plan::{Group, Service};
 use crate::ports::{GroupName, GroupState, Resize, ServiceName, ServiceState};
@@ -60,8 +60,9 @@ pub fn restore_group(baseline: &Group, state: Option<&GroupState>, patience: Pat
 
     let Group { min, desired, max, .. } = *baseline;
     let instances = baseline.instances.filter(|was| state.instances.is_some_and(|is| is != *was));
-    if (min, desired, max) != (state.min, state.desired, state.max) || instances.is_some() {
-        return Decision::Act(vec![Resize::Group { group: name, min, desired, max, instances }]);
+    let resizes = group_resizes(&name, state, (min, desired, max), instances);
+    if !resizes.is_empty() {
+        return Decision::Act(resizes);
     }
     if state.in_service >= desired + state.heaviest.max(1) {
         let stuck = state.suspended.contains("Terminate");

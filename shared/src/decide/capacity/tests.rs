@@ -145,9 +145,12 @@ fn once_the_run_is_over_a_count_within_the_bounds_is_auto_scalings_own() {
 }
 
 #[test]
-fn a_group_is_raised_in_one_call_and_its_distribution_waits_for_the_confirmation() {
-    assert_eq!(sentences(&raised_group(small_group(), Reach::Cheap)), ["3 instance(s) within 2 to 6"]);
-    assert_eq!(sentences(&raised_group(small_group(), Reach::Whole)), ["3 instance(s) within 2 to 6, 1 and 100 % above it On-Demand"]);
+fn a_group_is_raised_first_and_its_distribution_waits_for_the_confirmation() {
+    let (sizes, distribution) = ("3 instance(s) within 2 to 6", "3 instance(s) within 2 to 6, 1 and 100 % above it On-Demand");
+    assert_eq!(sentences(&raised_group(small_group(), Reach::Cheap)), [sizes]);
+    assert_eq!(sentences(&raised_group(small_group(), Reach::Whole)), [sizes, distribution]);
+    let sized = GroupState { instances: small_group().instances, ..active_group() };
+    assert_eq!(sentences(&raised_group(sized, Reach::Whole)), [distribution]);
 }
 
 #[test]

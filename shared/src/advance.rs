@@ -75,10 +75,11 @@ fn suspected(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now
         return Some((Step::StandDown, format!("stood down: the primary is back, {} of {} observers say Up", verdict.up.len(), sources(plan))));
     }
     // The deadline does not run while the checkers still say Down or users already are at the standby: lowering
-    // capacity under them would turn a suspicion into an outage.
+    // capacity under them would turn a suspicion into an outage. Nor while a quorum waits for its dwell or an approval: it
+    // would be suspected again at once.
     let users_moved = snapshot.progress.traffic.users_at == Some(Place::Standby) || checkers_say_down(plan, snapshot, now);
     let expired = now.duration_since(run.phase_since) >= plan.policy.suspicion_deadline;
-    (expired && !users_moved)
+    (expired && !users_moved && !verdict.quorum_down(plan))
         .then(|| (Step::StandDown, format!("stood down: nobody confirmed the suspicion within {:#}", plan.policy.suspicion_deadline)))
 }
 
@@ -167,6 +168,11 @@ pub fn missing(plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
     }
     if progress.traffic.opened_at.is_none() {
         missing.push("traffic is not open".to_owned());
+    }
+    // Launches can fail for hours in a crisis: the operator's word ends the waiting for them, or the phase would have no
+    // way on. scale-up goes on while the standby serves.
+    if snapshot.head.open_run().is_some_and(|run| run.words.switch_anyway.is_some()) {
+        return missing;
     }
     match progress.capacity.least_per_cent(plan) {
         None => missing.push("capacity has not been looked at".to_owned()),
@@ -312,3 +318,6 @@ fn names(verdict: &Verdict) -> String {
 fn sources(plan: &Plan) -> usize {
     plan.observers.iter().map(|observer| observer.source()).collect::<std::collections::BTreeSet<_>>().len()
 }
+
+#[cfg(test)]
+mod tests;

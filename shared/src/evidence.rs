@@ -137,9 +137,10 @@ impl Verdict {
         held_since(&self.down, plan, now)
     }
 
-    /// Enough independent observers have said Up for the dwell.
+    /// Enough independent observers have said Up for the dwell, and not as many say Down: where the quorum is no majority both
+    /// can be, and a run would be confirmed and stood down without end.
     pub fn back(&self, plan: &Plan, now: Timestamp) -> bool {
-        held_since(&self.up, plan, now).is_some()
+        held_since(&self.up, plan, now).is_some() && !self.quorum_down(plan)
     }
 
     /// The first Down among those that hold now.
@@ -155,3 +156,6 @@ fn held_since(words: &BTreeMap<String, Timestamp>, plan: &Plan, now: Timestamp) 
     let confirmed = complete.saturating_add(plan.policy.dwell).unwrap_or(Timestamp::MAX);
     (confirmed <= now).then_some(confirmed)
 }
+
+#[cfg(test)]
+mod tests;

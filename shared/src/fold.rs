@@ -205,3 +205,6 @@ fn say(said: String) -> Folded {
 pub(crate) fn entry(kind: EntryKind, said: &str, by: &str, now: Timestamp) -> Entry {
     Entry { at: now, by: by.to_owned(), kind, about: String::new(), said: said.to_owned(), calls: Default::default() }
 }
+
+#[cfg(test)]
+mod tests;

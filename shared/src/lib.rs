@@ -23,6 +23,8 @@ pub mod report;
 pub mod run;
 pub mod say;
 pub mod secret;
+#[cfg(test)]
+mod situations;
 pub mod state;
 
 #[cfg(feature = "aws")]

@@ -191,3 +191,6 @@ impl Run {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

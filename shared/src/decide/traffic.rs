@@ -198,3 +198,6 @@ pub fn fence_is_due(snapshot: &Snapshot, step: Option<&FenceStep>, now: Timestam
     let rested = step.last_at.is_none_or(|at| now.duration_since(at) >= FENCE_AGAIN || now < at);
     snapshot.head.serving == Place::Standby && step.done_at.is_none() && rested
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,6 @@ pub fn keeps_looking(phase: Option<(Mode, Phase)>) -> bool {
 fn watched(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.observers.iter().filter(|observer| !matches!(observer.kind, ObserverKind::Alarm { .. })).map(|observer| observer.name.as_str())
 }
+
+#[cfg(test)]
+mod tests;

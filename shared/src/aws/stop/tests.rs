@@ -96,7 +96,8 @@ async fn a_put_that_is_not_allowed_says_so() {
 
 #[tokio::test]
 async fn a_bucket_that_is_missing_is_not_found() {
-    let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+    let body =
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
     let (traffic, _) = s3(404, body);
     let error = traffic.put_stop(&plan()).await.unwrap_err();
     assert!(matches!(error.why, Why::NotFound(_)), "{error}");

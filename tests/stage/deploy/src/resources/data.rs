@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::props::{fields, pairs};
-use crate::client::Service;
 use super::{Physical, Props, ResourceError, Site, Wanted};
+use crate::client::Service;
 
 const RDS: &str = "2014-10-31";
 const SECRETS: &str = "secretsmanager";

@@ -184,4 +184,3 @@ pub(crate) async fn delete(site: &Site<'_>, kind: &str, physical: &Physical, pro
         done => done,
     }
 }
-#[cfg(test)] pub(crate) async fn packed_for_test(p: &std::path::Path) -> usize { lambda::packed(p).await.unwrap().len() }

@@ -58,17 +58,6 @@ async fn control_stack_stands_and_is_changed_and_goes() {
     let alarms = topic_in(&aws, EAST).await;
     let deployer = emulator.deployer();
     let mut stack = control(&emulator, &alarms, &[]);
-    let started = std::time::Instant::now();
-    deployer.deploy(&stack).await.unwrap();
-    let small = started.elapsed();
-    let big = emulator.write("big", &"x".repeat(10 << 20));
-    let packing = std::time::Instant::now();
-    let _ = crate::resources::packed_for_test(&big).await;
-    let packing = packing.elapsed();
-    stack.code = Arc::new(move |_| big.clone());
-    let started = std::time::Instant::now();
-    deployer.deploy(&stack).await.unwrap();
-    panic!("small {small:?} one pack {packing:?} big {:?}", started.elapsed());
     let deployed = deployer.deploy(&stack).await.unwrap();
 
     assert_eq!(deployed.outputs["JournalTable"], "shop-relight");

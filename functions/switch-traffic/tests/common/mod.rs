@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{json, to_value};
 use switch_traffic::SwitchTraffic;
 
-pub const PLAN: &str = r#"
+pub(crate) const PLAN: &str = r#"
 name = "shop"
 account = "123456789012"
 primary = "us-east-2"
@@ -54,20 +54,20 @@ record = "verdict.shop.example"
 health_check = "hc-1"
 "#;
 
-pub type Work = SwitchTraffic<TrafficWorld, DatabaseWorld>;
+pub(crate) type Work = SwitchTraffic<TrafficWorld, DatabaseWorld>;
 
-pub fn world() -> (World, Work) {
+pub(crate) fn world() -> (World, Work) {
     let world = World::with_plan(PLAN);
     let work = SwitchTraffic { traffic: world.traffic.clone(), database: world.database.clone() };
     (world, work)
 }
 
-pub fn run_id() -> RunId {
+pub(crate) fn run_id() -> RunId {
     RunId("failover-20260105T000400Z".to_owned())
 }
 
 /// Opens a run of this mode in this phase, as the others would have.
-pub fn in_phase(world: &World, mode: Mode, phase: Phase) {
+pub(crate) fn in_phase(world: &World, mode: Mode, phase: Phase) {
     let now = world.now();
     let committed = matches!((mode, phase), (Mode::Failover, Phase::Activating | Phase::Active));
     let run = Run {
@@ -90,28 +90,28 @@ pub fn in_phase(world: &World, mode: Mode, phase: Phase) {
     world.journal.set(Key::Head, to_value(head).unwrap());
 }
 
-pub fn change_run(world: &World, change: impl FnOnce(&mut Run)) {
+pub(crate) fn change_run(world: &World, change: impl FnOnce(&mut Run)) {
     let mut head = world.journal.snapshot().head;
     change(head.run.as_mut().expect("a run"));
     world.journal.set(Key::Head, to_value(head).unwrap());
 }
 
-pub fn set<T: Serialize>(world: &World, part: Part, progress: T) {
+pub(crate) fn set<T: Serialize>(world: &World, part: Part, progress: T) {
     world.journal.set(Key::Progress(part), to_value(OfRun { run: run_id(), progress }).unwrap());
 }
 
-pub fn traffic(world: &World) -> TrafficProgress {
+pub(crate) fn traffic(world: &World) -> TrafficProgress {
     world.journal.snapshot().progress.traffic
 }
 
 /// promote-replica finds nothing against the promotion, as of `now`.
-pub fn cleared(world: &World) {
+pub(crate) fn cleared(world: &World) {
     let step = DatabaseStep { cleared_at: Some(world.now()), ..DatabaseStep::default() };
     set(world, Part::Promotion, PromotionProgress { databases: [("orders".to_owned(), step)].into(), ..PromotionProgress::default() });
 }
 
 /// Everything that an opening needs of others.
-pub fn others_are_done(world: &World) {
+pub(crate) fn others_are_done(world: &World) {
     let now = Some(world.now());
     let step = DatabaseStep { promote_attempt_at: now, promoted_at: now, backups_on_at: None, ..DatabaseStep::default() };
     set(world, Part::Promotion, PromotionProgress { databases: [("orders".to_owned(), step)].into(), ..PromotionProgress::default() });
@@ -124,22 +124,22 @@ pub fn others_are_done(world: &World) {
     capacity(world, 4);
 }
 
-pub fn capacity(world: &World, running: u32) {
+pub(crate) fn capacity(world: &World, running: u32) {
     let step = json!({ "requested_at": null, "reached_at": null, "running": running, "wanted": 4, "said": "" });
     set(world, Part::Capacity, json!({ "resources": { "service/shop/web": step } }));
 }
 
 /// The primary is held out and the standby reached by DNS: where an activation begins.
-pub fn held_out(world: &World) {
+pub(crate) fn held_out(world: &World) {
     let now = Some(world.now());
     world.traffic.set_stop(true);
     set(world, Part::Traffic, TrafficProgress { stop_asked_at: now, held_out_at: now, ..TrafficProgress::default() });
 }
 
-pub async fn later(seconds: u64) {
+pub(crate) async fn later(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-pub fn sentences(world: &World) -> Vec<String> {
+pub(crate) fn sentences(world: &World) -> Vec<String> {
     world.journal.sentences(&run_id())
 }

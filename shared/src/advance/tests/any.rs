@@ -97,7 +97,7 @@ fn due(situation: &Situation, now: i64) -> Option<Advance> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_situation_leads_to_an_illegal_step(situation in situation(), now in moment()) {

@@ -240,6 +240,11 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             match self.take_lease::<W>(&view, &owner, &mut lease).await? {
                 Taken::Mine => {}
                 Taken::Lost => continue,
+                // scale-up must not lose a minute to scale-down's last turn: another function's lease is waited for.
+                Taken::By(other) if !other.starts_with(&format!("{}/", W::NAME)) && started.elapsed() + poll(&view) < self.budget => {
+                    tokio::time::sleep(poll(&view)).await;
+                    continue;
+                }
                 Taken::By(other) => {
                     said.borrow_mut().push(format!("{other} is at work on it"));
                     return Ok(self.answer::<W>(&view, said.into_inner()));
@@ -276,7 +281,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             for what in told.take() {
                 self.wake(&view, what).await;
             }
-            let poll = Duration::try_from(view.plan.policy.poll).unwrap_or(Duration::from_secs(5));
+            let poll = poll(&view);
             let time_left = started.elapsed() + poll < self.budget;
             match next {
                 Next::Again => {}
@@ -432,6 +437,11 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             way_on: way_on(&view.plan, &view.snapshot, view.now),
         }
     }
+}
+
+fn poll(view: &View) -> Duration {
+    // Validation refuses what would not fit.
+    Duration::try_from(view.plan.policy.poll).unwrap_or(Duration::from_secs(5))
 }
 
 fn shape(source: serde_json::Error) -> JournalError {

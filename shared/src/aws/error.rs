@@ -17,13 +17,14 @@ const THROTTLED: [&str; 6] = [
     "ProvisionedThroughputExceededException",
 ];
 /// Codes that say: not now. The state is read again, never trusted from the code.
-const BUSY: [&str; 6] = [
+const BUSY: [&str; 7] = [
     "InvalidDBInstanceState",
     "InvalidDBInstanceStateFault",
     "ScalingActivityInProgress",
     "ResourceContention",
     "InstanceRefreshInProgress",
     "ServiceNotActiveException",
+    "ConcurrentUpdateException",
 ];
 
 /// Translates by code where the service answered, by the kind of silence where it did not. A 5xx may have been done.

@@ -16,11 +16,11 @@ use futures_util::future::{Either, join_all, select};
 use jiff::Timestamp;
 use relight::decide::Decision;
 use relight::decide::traffic::{Open, StopStep, Users, fence_is_due, opening, owed, stop, users};
-use relight::nudge::{Desk, Next, View, Work, WorkError, put};
+use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::plan;
 use relight::ports::{CallError, Database, Entry, EntryKind, Fenced, Fetched, Journal, PrimaryId, Traffic, Write};
 use relight::run::{Mode, Phase};
-use relight::state::{FenceStep, Key, Part, TrafficProgress};
+use relight::state::{FenceStep, Part, TrafficProgress};
 
 /// The standby's health page is in this Region, and an answer that takes longer proves no service.
 const HEALTHY: Duration = Duration::from_secs(3);
@@ -125,10 +125,7 @@ impl<T: Traffic, D: Database> SwitchTraffic<T, D> {
             }
             StopStep::Put | StopStep::Remove => return Ok(()),
         };
-        let mut changes = vec![desk.progress(view, Part::Traffic, &progress)?];
-        if step == StopStep::TakeBack {
-            changes.push(same_head(view)?);
-        }
+        let changes = vec![desk.progress(view, Part::Traffic, &progress)?];
         let line = desk.line(kind, "traffic", said);
         let written = desk.write(changes, line).await?;
         if written == relight::ports::Written::Done && step == StopStep::HoldOut {
@@ -250,12 +247,6 @@ fn note_fence<J: Journal>(
     let new = step.last != said;
     step.last.clone_from(&said);
     new.then(|| desk.line(kind, &about, said)).flatten()
-}
-
-/// The head as it is, on the condition that it still is so. Without it the run could be confirmed again between our look
-/// and our write, and a commit decided over a STOP that is about to go; as it is, one of the two loses and looks again.
-fn same_head(view: &View) -> Result<Write, WorkError> {
-    put(view, Key::Head, &view.snapshot.head)
 }
 
 /// Says why STOP is not as it should be. In peace there is no history to write it to.

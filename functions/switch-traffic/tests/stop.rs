@@ -2,10 +2,15 @@
 
 mod common;
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use common::*;
-use relight::ports::Notice;
+use relight::plan;
+use relight::ports::{CallError, Fetched, Notice, Resolved, Traffic};
 use relight::run::{Mode, Phase};
 use relight::state::{HoldSwitch, Key, Part, Place, TrafficProgress};
+use relight_world::traffic::TrafficWorld;
 use relight_world::{Fault, World};
 use serde_json::json;
 
@@ -265,4 +270,69 @@ async fn done_twice_changes_nothing() {
     world.tick(&mut work).await.unwrap();
     assert_eq!(world.journal.writes(), 0);
     assert_eq!(world.calls.count("s3:PutObject"), 0);
+}
+
+/// Traffic in which, while STOP is looked at, somebody else confirms the run again.
+struct Meanwhile {
+    traffic: TrafficWorld,
+    world: World,
+    looks: Cell<u32>,
+    at_look: u32,
+}
+
+impl Traffic for Meanwhile {
+    async fn stop_is_present(&self, traffic: &plan::Traffic) -> Result<bool, CallError> {
+        self.looks.set(self.looks.get() + 1);
+        if self.looks.get() == self.at_look {
+            in_phase(&self.world, Mode::Failover, Phase::Confirmed);
+            cleared(&self.world);
+        }
+        self.traffic.stop_is_present(traffic).await
+    }
+
+    async fn put_stop(&self, traffic: &plan::Traffic) -> Result<(), CallError> {
+        self.traffic.put_stop(traffic).await
+    }
+
+    async fn remove_stop(&self, traffic: &plan::Traffic) -> Result<(), CallError> {
+        assert!(traffic_progress_allows_removal(&self.world), "removed while a commit could count on it");
+        self.traffic.remove_stop(traffic).await
+    }
+
+    async fn stop_as_checkers_see_it(&self, traffic: &plan::Traffic) -> Fetched {
+        self.traffic.stop_as_checkers_see_it(traffic).await
+    }
+
+    async fn resolve(&self, name: &str) -> Result<Resolved, CallError> {
+        self.traffic.resolve(name).await
+    }
+
+    async fn fetch(&self, url: &str, within: Duration) -> Fetched {
+        Traffic::fetch(&self.traffic, url, within).await
+    }
+}
+
+fn traffic_progress_allows_removal(world: &World) -> bool {
+    traffic(world).held_out_at.is_none()
+}
+
+#[tokio::test(start_paused = true)]
+async fn confirmed_again_in_the_middle_of_a_release_it_ends_held_out() {
+    for at_look in 1..6 {
+        let (world, _) = world();
+        in_phase(&world, Mode::Failover, Phase::StoodDown);
+        change_run(&world, |run| run.words.stand_down = run.words.failover.take());
+        held_out(&world);
+        let traffic_now = Meanwhile { traffic: world.traffic.clone(), world: world.clone(), looks: Cell::new(0), at_look };
+        let mut work = switch_traffic::SwitchTraffic { traffic: traffic_now, database: world.database.clone() };
+        for _ in 0..3 {
+            world.tick(&mut work).await.unwrap();
+            later(60).await;
+            cleared(&world);
+        }
+        let confirmed = world.journal.snapshot().phase() != Some((Mode::Failover, Phase::StoodDown));
+        assert!(confirmed, "look {at_look}");
+        assert!(world.traffic.stop(), "look {at_look}");
+        assert!(traffic(&world).held_out_at.is_some(), "look {at_look}");
+    }
 }

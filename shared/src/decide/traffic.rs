@@ -4,6 +4,9 @@
 //! STOP    absent ── ask ──► put ──► seen: held out        the record comes first, so that no STOP is ever forgotten
 //!         in place ── take the word back ──► remove ──► seen: released        nobody commits on a STOP that is about to go
 //! ```
+//!
+//! Each arrow is a turn, with a fresh look at the journal. So whoever removes STOP saw the run stood down *after* the word was
+//! taken back, and whoever confirms that run again later finds no hold-out to commit on.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -130,6 +130,32 @@ async fn the_password_that_the_data_have_is_taken_wherever_it_stands() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repointing_whose_record_was_lost_is_not_done_over_what_followed_it() {
+    let scene = || {
+        let scene = Scene::promoted();
+        scene.world.secrets.rotated_by(RotatedBy::Test);
+        scene
+    };
+    let mut undisturbed = scene();
+    undisturbed.ticks(1).await;
+    let log = undisturbed.world.calls.log();
+    let put = log.iter().position(|call| call.operation == "secretsmanager:PutSecretValue").expect("a put");
+    let record = put + log[put..].iter().position(|call| call.operation == "dynamodb:TransactWriteItems").expect("its record");
+
+    let mut scene = scene();
+    scene.world.calls.fault_at(record, Fault::Silence);
+    scene.ticks(1).await;
+    assert_eq!(scene.step("shop/batch").repointed_at, None);
+    let newer = scene.current("shop/batch").with_password("newer");
+    assert_eq!(newer.endpoint(), Ok(endpoint(HOST)), "it was put");
+    scene.world.login.set_password(HOST, "batch", "newer");
+    scene.world.secrets.set("shop/batch", "00000000-0000-0000-0000-00000000000d", &[Stage::Current], Some(newer.clone()));
+    scene.ticks(1).await;
+    assert!(scene.step("shop/batch").repointed_at.is_some(), "{:?}", scene.sentences());
+    assert_eq!(scene.current("shop/batch"), newer);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_secret_that_no_version_opens_says_what_to_do_and_the_others_go_on() {
     let mut scene = Scene::promoted();
     scene.world.login.set_password(HOST, "batch", "somebody else's");

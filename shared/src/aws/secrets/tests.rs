@@ -114,7 +114,8 @@ async fn a_secret_that_is_missing_or_marked_for_deletion_is_none() {
 
 #[tokio::test]
 async fn a_value_is_read_by_its_label() {
-    let body = json!({ "ARN": "arn", "Name": "shop/app", "VersionId": TOKEN, "SecretString": value().to_json().as_str(), "VersionStages": ["AWSPREVIOUS"] });
+    let body =
+        json!({ "ARN": "arn", "Name": "shop/app", "VersionId": TOKEN, "SecretString": value().to_json().as_str(), "VersionStages": ["AWSPREVIOUS"] });
     let (secrets, client) = one(200, body);
     let read = secrets.value("shop/app", Stage::Previous).await.expect("an answer");
     assert!(read == Some(value()));

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::Error;
 
@@ -41,24 +40,6 @@ impl Layout {
 
     pub fn template(&self, path: &str) -> PathBuf {
         self.root.join(path)
-    }
-
-    /// The bootstrap of a function: its binary without symbols, half the size to upload. Made again when the binary is newer.
-    pub fn bootstrap(&self, function: &str) -> PathBuf {
-        let binary = self.binary(function);
-        let folder = self.target.join("stage/bootstraps");
-        let stripped = folder.join(function);
-        let made = |file: &Path| file.metadata().and_then(|data| data.modified()).ok();
-        if made(&stripped) > made(&binary) {
-            return stripped;
-        }
-        // Two stages may do this at once: each writes a file of its own and renames it.
-        let own = folder.join(format!("{function}.{}", std::process::id()));
-        let done = std::fs::create_dir_all(&folder).is_ok()
-            && Command::new("strip").arg("-o").arg(&own).arg(&binary).status().is_ok_and(|status| status.success())
-            && std::fs::rename(&own, &stripped).is_ok();
-        // Without binutils the binary itself does as well, only slower.
-        if done { stripped } else { binary }
     }
 
     /// A binary that `make build` made.

@@ -149,6 +149,9 @@ impl Stage {
         };
         progress("both Regions healthy, the watcher looking");
         stage.in_peace().await?;
+        workload::put_plan(&stage.layout, stage.router.url(), &workload::output(&stage.workload.control, "JournalTable")?, &stage.workload.plan)
+            .await?;
+        stage.watched().await?;
         Ok(stage)
     }
 
@@ -214,6 +217,16 @@ impl Stage {
             let streams = lag.iter().any(|(region, _, seconds)| region == STANDBY && *seconds >= 0.0);
             let seen = format!("primary healthy: {primary}, standby healthy: {standby}, replica streams: {streams}, lag {lag:?}");
             if primary && standby && streams { Ok(()) } else { Err(seen) }
+        })
+        .await
+    }
+
+    /// Waits until every observer has said Up once.
+    async fn watched(&self) -> Result<(), Error> {
+        crate::observe::until("the observers saying Up", Duration::from_secs(30), async || {
+            let snapshot = self.snapshot().await.map_err(|error| error.to_string())?;
+            let up = |name: &str| snapshot.evidence.observers.get(name).is_some_and(|seen| seen.word == relight::evidence::Word::Up);
+            if up("watcher") && up("checkers") { Ok(()) } else { Err(format!("{:?}", snapshot.evidence)) }
         })
         .await
     }

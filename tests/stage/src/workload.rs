@@ -40,7 +40,8 @@ pub struct Workload {
     pub passwords: Vec<String>,
 }
 
-/// Deploys everything and puts the plan in force.
+/// Deploys everything and writes the plan. Putting it in force is for when the workload is in peace: an observer that has not yet seen
+/// the primary up would suspect it.
 pub(crate) async fn deploy(
     layout: &Layout,
     deployer: &Deployer,
@@ -98,7 +99,6 @@ pub(crate) async fn deploy(
         ("cool_down", format!("{}s", speed.shortened(900).as_secs().max(1))),
     ];
     let plan = write_plan(layout, folder, &values)?;
-    put_plan(layout, &entries.router, &output(&control, "JournalTable")?, &plan).await?;
     Ok(Workload { control, health_check: check, plan, passwords: passwords.to_vec() })
 }
 
@@ -129,13 +129,13 @@ async fn stack<const N: usize>(
     template: &str,
     parameters: [(&str, String); N],
 ) -> Result<Deployed, Error> {
-    let layout_of_code = layout.clone();
+    let binaries = layout.binaries.clone();
     let stack = Stack {
         name: name.to_owned(),
         region: region.to_owned(),
         template: layout.template(template),
         parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
-        code: Arc::new(move |function: &str| layout_of_code.bootstrap(function)),
+        code: Arc::new(move |function: &str| binaries.join(function)),
     };
     deployer.deploy(&stack).await.map_err(|error| Error::Part { doing: "deploying a template", message: format!("{name}: {error}") })
 }

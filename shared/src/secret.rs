@@ -1,8 +1,8 @@
 //! The value of a secret: a JSON object in the shape that Secrets Manager's own rotation functions read and write.
 //!
 //! It never shows itself: no `Display`, no `Serialize`, a `Debug` that says nothing, errors that name a key and never a
-//! value, and memory that is overwritten when it is dropped. What Relight does not know is kept as it was, in its order,
-//! because applications may read it.
+//! value, and memory that is overwritten when it is dropped. What Relight does not know is kept, and the keys stay in
+//! their order, because applications and people read them.
 
 use std::fmt;
 
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str =
-        r#"{"zone":"b","username":"app","password":"pa'ss\"w","engine":"postgres","host":"old.example","port":5432,"extra":{"b":1,"a":[2]}}"#;
+        r#"{"zone":"b","username":"app","password":"pa'ss\"w","engine":"postgres","host":"old.example","port":5432,"extra":{"a":[2],"b":1}}"#;
 
     fn value(text: &str) -> SecretValue {
         SecretValue::parse(text).expect("a secret")

@@ -115,8 +115,8 @@ async fn the_old_writer_is_fenced_until_it_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_writer_is_fenced_before_the_point_of_no_return() {
-    for phase in [Phase::Suspected, Phase::Confirmed, Phase::StoodDown] {
+async fn no_writer_is_fenced_before_the_first_attempt_to_promote() {
+    for phase in [Phase::Suspected, Phase::Confirmed, Phase::Activating, Phase::StoodDown] {
         let (world, mut work) = world();
         in_phase(&world, Mode::Failover, phase);
         world.tick(&mut work).await.unwrap();

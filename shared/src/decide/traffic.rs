@@ -194,12 +194,15 @@ fn not_serving(plan: &Plan, served: &Fetched) -> Option<Lack> {
     Some(Lack::NotServing { url: plan.traffic.healthy_url.clone(), why })
 }
 
-/// Whether an old writer is to be fenced now: past the point of no return, until done, once a minute. It never blocks an
+/// Whether an old writer is to be fenced now: from the first attempt to promote until done, once a minute. It never blocks an
 /// opening: the primary is out of traffic already, and may be dark for days.
+///
+/// Not from the point of no return itself: between it and the first attempt the operator can still stand down, and would get
+/// back a primary without its database. So nothing that was fenced ever has to be unfenced.
 pub fn fence_is_due(snapshot: &Snapshot, step: Option<&FenceStep>, now: Timestamp) -> bool {
-    let Some(step) = step else { return snapshot.head.serving == Place::Standby };
-    let rested = step.last_at.is_none_or(|at| now.duration_since(at) >= FENCE_AGAIN || now < at);
-    snapshot.head.serving == Place::Standby && step.done_at.is_none() && rested
+    let attempted = snapshot.progress.promotion.databases.values().any(|database| database.promote_attempt_at.is_some());
+    let rested = |step: &FenceStep| step.last_at.is_none_or(|at| now.duration_since(at) >= FENCE_AGAIN || now < at);
+    snapshot.head.serving == Place::Standby && attempted && step.is_none_or(|step| step.done_at.is_none() && rested(step))
 }
 
 #[cfg(test)]

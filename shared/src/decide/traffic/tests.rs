@@ -241,17 +241,29 @@ mod open {
     }
 }
 
+/// A promotion was tried.
+fn attempted(phase: Phase) -> Situation {
+    let mut situation = failover(phase);
+    situation.database().promote_attempt_at = Some(at(0));
+    situation
+}
+
 #[test]
-fn a_writer_is_fenced_past_the_point_of_no_return_until_it_is_done_once_a_minute() {
+fn while_the_operator_can_still_stand_down_no_writer_is_fenced() {
+    assert!(!fence_is_due(&failover(Phase::Activating).journal, None, at(0)));
+}
+
+#[test]
+fn a_writer_is_fenced_from_the_first_attempt_until_it_is_done_once_a_minute() {
     let tried = |seconds| FenceStep { attempts: 1, last_at: Some(at(seconds)), ..FenceStep::default() };
-    let serving = failover(Phase::Activating);
+    let serving = attempted(Phase::Activating);
     assert!(fence_is_due(&serving.journal, None, at(0)));
     assert!(!fence_is_due(&serving.journal, Some(&tried(0)), at(59)));
     assert!(fence_is_due(&serving.journal, Some(&tried(0)), at(60)));
     assert!(fence_is_due(&serving.journal, Some(&tried(3600)), at(60)), "a clock that jumped");
     assert!(!fence_is_due(&serving.journal, Some(&FenceStep { done_at: Some(at(0)), ..tried(0) }), at(600)));
-    assert!(fence_is_due(&failover(Phase::Active).journal, Some(&tried(0)), at(60)));
+    assert!(fence_is_due(&attempted(Phase::Active).journal, Some(&tried(0)), at(60)));
     for phase in [Phase::Suspected, Phase::Confirmed, Phase::StoodDown] {
-        assert!(!fence_is_due(&failover(phase).journal, None, at(0)), "{phase:?}");
+        assert!(!fence_is_due(&attempted(phase).journal, None, at(0)), "{phase:?}");
     }
 }

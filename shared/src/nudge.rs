@@ -28,6 +28,9 @@ use crate::run::{Mode, Phase, Run, RunId};
 use crate::say::{Answer, Level, Voice};
 use crate::state::{Head, Key, Lease, OfRun, Part, Place, Snapshot};
 
+/// How often a waiting function glances at the journal. One small read of its own table, in an open run only.
+const GLANCE: Duration = Duration::from_millis(500);
+
 /// What one function does. The loop does everything else.
 #[allow(async_fn_in_trait)] // Static dispatch on one thread.
 pub trait Work {
@@ -285,7 +288,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             let time_left = started.elapsed() + poll < self.budget;
             match next {
                 Next::Again => {}
-                Next::Poll if time_left && view.run().is_some() => tokio::time::sleep(poll).await,
+                Next::Poll if time_left && view.run().is_some() => self.wait(&view, poll).await?,
                 // Nobody can have met a lease that was not taken: in peace one read is enough.
                 Next::Idle | Next::Poll if lease.is_none() => return Ok(self.answer::<W>(&view, said.into_inner())),
                 Next::Idle | Next::Poll => {
@@ -302,6 +305,20 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                 }
             }
         }
+    }
+
+    /// Waits for a poll's length, or until the run has changed: AWS is asked no faster than the plan says, but a step that
+    /// another function took is not slept through.
+    async fn wait(&self, view: &View, poll: Duration) -> Result<(), NudgeError> {
+        let until = tokio::time::Instant::now() + poll;
+        while tokio::time::Instant::now() + GLANCE < until {
+            tokio::time::sleep(GLANCE).await;
+            if self.journal.read().await?.revision(&Key::Head) != view.snapshot.revision(&Key::Head) {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep_until(until).await;
+        Ok(())
     }
 
     async fn look(&self) -> Result<View, NudgeError> {

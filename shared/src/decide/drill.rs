@@ -93,6 +93,7 @@ pub fn grade(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Finding> {
     };
     if let (Some(took), true) = (recovery_time(plan, progress, run), run.mode == Mode::Drill || run.phase == Phase::Active) {
         let ok = took <= plan.objectives.rto;
+        let took = whole_seconds(took);
         findings.push(Finding { ok, said: format!("recovery took {took:#}, the objective is {:#}", plan.objectives.rto) });
     }
     findings
@@ -124,7 +125,7 @@ fn drill_findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Finding> {
             None => bad(format!("{url}: not asked")),
         });
     }
-    let took = run.ended_at.unwrap_or(run.phase_since).duration_since(run.opened_at);
+    let took = whole_seconds(run.ended_at.unwrap_or(run.phase_since).duration_since(run.opened_at));
     let within = took <= plan.drill.deadline;
     findings.push(Finding { ok: within, said: format!("given back {took:#} after the start, the deadline is {:#}", plan.drill.deadline) });
     findings
@@ -179,6 +180,10 @@ pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<Sign
         Some(last.duration_since(copy.available_at?))
     });
     capacity.chain(databases).try_fold(SignedDuration::ZERO, |slowest, took| took.map(|took| slowest.max(took)))
+}
+
+fn whole_seconds(took: SignedDuration) -> SignedDuration {
+    took.round(jiff::SignedDurationRound::new().smallest(jiff::Unit::Second)).unwrap_or(took)
 }
 
 fn good(said: String) -> Finding {

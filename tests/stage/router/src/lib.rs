@@ -15,6 +15,7 @@ mod carry;
 mod cbor;
 mod directory;
 mod faults;
+mod groups;
 mod log;
 mod policy;
 mod refuse;
@@ -86,6 +87,7 @@ pub(crate) struct Inner {
     dark: Mutex<BTreeSet<String>>,
     rewrites: Mutex<Vec<(String, String, Rewrite)>>,
     secrets: Secrets,
+    groups: Mutex<groups::Policies>,
     topics: Mutex<carry::sns::Topics>,
     schedules: Mutex<carry::schedule::Schedules>,
     /// Bits of an `f64`.
@@ -138,6 +140,7 @@ impl Router {
             backends: route::Backends::new(settings.ministack, settings.moto, settings.rds),
             log: log::Log::create(&settings.log_file)?,
             directory: Mutex::new(directory),
+            groups: Mutex::default(),
             faults: Mutex::default(),
             dark: Mutex::default(),
             rewrites: Mutex::default(),

@@ -225,6 +225,8 @@ impl Inner {
     }
 
     async fn pass_on(&self, request: &Request, call: &Parsed) -> Result<Answer, Refusal> {
+        let complete = lock(&self.groups).complete(request, call);
+        let request = complete.as_ref().unwrap_or(request);
         let answer = self.backends.forward(request, &call.signing_name, &call.region).await.map_err(unreachable)?;
         // An object may well be a web page.
         if call.service != "s3" && answer.is_html() {

@@ -129,7 +129,7 @@ async fn a_user_whose_transactions_are_read_only_proves_nothing() {
 
 #[tokio::test]
 async fn a_replica_lets_in_and_takes_no_writes_until_it_is_promoted() {
-    let server = Server::start(&[]).expect("PostgreSQL starts");
+    let mut server = Server::start(&[]).expect("PostgreSQL starts");
     server.restart_as_replica();
     let admin = server.admin();
     assert!(login().login(&admin).await.expect("a login").in_recovery);
@@ -241,7 +241,7 @@ impl Tls {
         let key = rcgen::KeyPair::generate().expect("a key");
         let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-        let server = Server::start(&[]).expect("PostgreSQL starts");
+        let mut server = Server::start(&[]).expect("PostgreSQL starts");
         let (certificate, key) = (server.file("server.crt", &certificate.pem()), server.file("server.key", &key.serialize_pem()));
         let (ca, stranger) = (server.file("ca.pem", &ca), server.file("stranger.pem", &stranger));
         if !server.switch_tls_on(&certificate, &key) {

@@ -19,6 +19,7 @@ pub(crate) struct Server {
     bin: PathBuf,
     folder: PathBuf,
     owner: Option<(u32, u32)>,
+    settings: Vec<String>,
     pub(crate) port: u16,
 }
 
@@ -41,31 +42,41 @@ impl Server {
         let name = format!("login-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
-        let server = Server { bin: binaries(), owner: other_user(), folder, port: free_port() };
+        let fixed = [
+            "listen_addresses = '127.0.0.1'",
+            "unix_socket_directories = ''",
+            "fsync = off",
+            // initdb sets md5 together with its own choice of methods, which lets both kinds in.
+            "password_encryption = 'scram-sha-256'",
+            "log_statement = 'all'",
+        ];
+        let settings = fixed.iter().chain(settings).map(|line| (*line).to_owned()).collect();
+        let mut server = Server { bin: binaries(), owner: other_user(), settings, folder, port: free_port() };
         server.give(&server.folder);
         let password = server.folder.join("password");
         server.write(&password, ADMIN_PASSWORD);
         let initdb = ["--no-sync", "--auth=md5", "--username", ADMIN, "--encoding=UTF8", "--locale=C", "--pgdata"];
         server.run("initdb", &initdb, &[&server.data(), Path::new("--pwfile"), &password])?;
-        let all = [
-            format!("port = {}", server.port),
-            "listen_addresses = '127.0.0.1'".to_owned(),
-            "unix_socket_directories = ''".to_owned(),
-            "fsync = off".to_owned(),
-            // initdb sets md5 together with its own choice of methods, which lets both kinds in.
-            "password_encryption = 'scram-sha-256'".to_owned(),
-            "log_statement = 'all'".to_owned(),
-        ];
-        let all: Vec<&str> = all.iter().map(String::as_str).chain(settings.iter().copied()).collect();
-        server.write(&server.data().join("postgresql.auto.conf"), &all.join("\n"));
         server.up()?;
         Ok(server)
     }
 
-    fn up(&self) -> Result<(), String> {
+    /// Starts on its port, or on another one where somebody took it meanwhile.
+    fn up(&mut self) -> Result<(), String> {
         let log = self.folder.join("log");
-        self.run("pg_ctl", &["start", "--wait", "--silent", "--pgdata"], &[&self.data(), Path::new("--log"), &log])
-            .map_err(|said| format!("{said}\n{}", self.log()))
+        for _ in 0..5 {
+            let settings = format!("{}\nport = {}\n", self.settings.join("\n"), self.port);
+            self.write(&self.data().join("postgresql.auto.conf"), &settings);
+            let before = self.log().len();
+            let started = self.run("pg_ctl", &["start", "--wait", "--silent", "--pgdata"], &[&self.data(), Path::new("--log"), &log]);
+            let said = self.log().split_off(before);
+            match started {
+                Err(_) if said.contains("Address already in use") => self.port = free_port(),
+                Err(why) => return Err(format!("{why}\n{said}")),
+                Ok(()) => return Ok(()),
+            }
+        }
+        Err("no port stays free".to_owned())
     }
 
     pub(crate) fn down(&self) {
@@ -73,7 +84,7 @@ impl Server {
     }
 
     /// Starts again as a replica that nobody feeds: it replays, and lets readers in.
-    pub(crate) fn restart_as_replica(&self) {
+    pub(crate) fn restart_as_replica(&mut self) {
         self.run("pg_ctl", &["stop", "--silent", "--mode", "fast", "--pgdata"], &[&self.data()]).expect("it stops");
         self.write(&self.data().join("standby.signal"), "");
         self.up().expect("it starts as a replica");
@@ -95,12 +106,11 @@ impl Server {
     }
 
     /// Says whether it could: a build may have no TLS.
-    pub(crate) fn switch_tls_on(&self, certificate: &Path, key: &Path) -> bool {
+    pub(crate) fn switch_tls_on(&mut self, certificate: &Path, key: &Path) -> bool {
         self.run("pg_ctl", &["stop", "--silent", "--mode", "fast", "--pgdata"], &[&self.data()]).expect("it stops");
-        let settings = self.data().join("postgresql.auto.conf");
-        let held = std::fs::read_to_string(&settings).expect("the settings");
-        let tls = format!("ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n", certificate.display(), key.display());
-        self.write(&settings, &format!("{held}\n{tls}"));
+        self.settings.push("ssl = on".to_owned());
+        self.settings.push(format!("ssl_cert_file = '{}'", certificate.display()));
+        self.settings.push(format!("ssl_key_file = '{}'", key.display()));
         match self.up() {
             Ok(()) => true,
             Err(said) if said.contains("SSL is not supported") => false,

@@ -42,6 +42,9 @@ pub trait Work {
     /// Whether there may be anything for it to do; decides whether the lease is taken.
     fn wanted(&self, view: &View) -> bool;
 
+    /// Puts out how things stand, once an invocation, whatever is open and whoever has the lease. It neither calls nor writes.
+    fn measure(&self, _: &View) {}
+
     /// One turn: observe, decide, act, record.
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError>;
 }
@@ -226,11 +229,14 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         let said = RefCell::new(Vec::new());
         let last = RefCell::new(BTreeMap::new());
         let started = tokio::time::Instant::now();
-        let mut lease = None;
+        let (mut lease, mut measured) = (None, false);
         loop {
             let view = self.look().await?;
             if self.fold(&view, &mut triggers, &said).await? == Written::Lost || self.advance(&view, &said).await? {
                 continue;
+            }
+            if !std::mem::replace(&mut measured, true) {
+                work.measure(&view);
             }
             // In `observe` mode nothing is ever changed; the watcher still looks, which is its work and changes nothing.
             let wanted = work.wanted(&view) && (view.plan.policy.mode == ActMode::Act || W::NAME == "watch-primary");

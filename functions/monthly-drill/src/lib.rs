@@ -1,8 +1,8 @@
 //! monthly-drill: announces a drill, validates the standby while it is held, and writes the report of every run.
 //!
 //! Opening a drill is the fold's (`relight::fold`), its phases are `relight::advance`'s, scaling, rehearsing and restoring
-//! are the other functions' parts: what remains is what people see. On every tick, in peace as well, it puts out the two
-//! metrics whose silence alarms: days since the last good drill, and obligations past their deadline.
+//! are the other functions' parts: what remains is what people see. With every invocation, whatever is open, it puts out the
+//! two metrics that alarms look at: days since the last good drill, and obligations past their deadline.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use relight::ports::{EntryKind, Journal, Notice, Notices, Reports, Validate, Wri
 use relight::report::{Report, page};
 use relight::run::{Mode, Phase, Run};
 use relight::say;
-use relight::state::{DrillProgress, Key, Memory, Part, Validation};
+use relight::state::{DrillProgress, Key, Memory, Owed, Part, Validation};
 
 pub struct MonthlyDrill<R, V, N> {
     pub reports: R,
@@ -32,10 +32,11 @@ impl<R: Reports, V: Validate, N: Notices> Work for MonthlyDrill<R, V, N> {
         view.plan.policy.mode == ActMode::Act && view.run().is_none_or(|run| run.mode == Mode::Drill)
     }
 
+    fn measure(&self, view: &View) {
+        say::metrics(&view.plan.name, &standing(view), view.now);
+    }
+
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
-        if view.run().is_none() {
-            put_metrics(view);
-        }
         let progress = &view.snapshot.progress.drill;
         let actions = match decide(&view.plan, view.snapshot.head.run.as_ref(), progress, view.now) {
             Decision::Act(actions) => actions,
@@ -108,11 +109,17 @@ impl<R: Reports, V: Validate, N: Notices> MonthlyDrill<R, V, N> {
         let json = report.json().map_err(|source| WorkError::Shape("the report", source))?;
         let place = self.reports.put(&run.id.0, &json, &page(&report)).await?;
         let word = if report.passed { "passed" } else { "did not pass" };
-        let findings: Vec<String> = report.findings.iter().map(|finding| format!("{} {}", if finding.ok { "ok  " } else { "NOT " }, finding.said)).collect();
+        let findings: Vec<String> =
+            report.findings.iter().map(|finding| format!("{} {}", if finding.ok { "ok  " } else { "NOT " }, finding.said)).collect();
         let text = format!("{} of plan {} {word}.\n{}\nThe report: {place}", run.id, view.plan.name, findings.join("\n"));
         self.people.publish(&Notice::People { subject: format!("Relight {}: the {} {word}", view.plan.name, run.mode), text }).await?;
         say::metrics(&view.plan.name, &run_metrics(&report), desk.now());
-        let progress = DrillProgress { announced_end_at: Some(desk.now()), report: Some(place.clone()), passed: Some(report.passed), ..view.snapshot.progress.drill.clone() };
+        let progress = DrillProgress {
+            announced_end_at: Some(desk.now()),
+            report: Some(place.clone()),
+            passed: Some(report.passed),
+            ..view.snapshot.progress.drill.clone()
+        };
         let mut writes = vec![desk.progress(view, Part::Drill, &progress)?];
         writes.extend(remember(view, run, report.passed)?);
         let line = desk.line(EntryKind::Reached, "", format!("the {} {word}; report: {place}", run.mode));
@@ -142,16 +149,23 @@ fn remember(view: &View, run: &Run, passed: bool) -> Result<Option<Write>, WorkE
     put(view, Key::Memory, &memory).map(Some)
 }
 
-/// Put out all the time: an alarm looks back a day at most, so a metric of the drill's own day could not tell that the
-/// month passed without one.
-fn put_metrics(view: &View) {
-    let mut values = BTreeMap::new();
-    if let Some(good) = view.snapshot.memory.last_good_drill {
-        values.insert("DaysSinceGoodDrill", (view.now.duration_since(good).as_secs_f64() / 86_400.0, "None"));
-    }
-    let overdue = view.snapshot.obligations.values().filter(|owed| view.now > owed.deadline && !view.standby_serves()).count();
-    values.insert("ObligationOverdue", (overdue as f64, "Count"));
-    say::metrics(&view.plan.name, &values, view.now);
+/// How the plan stands, in peace and in a run: a drill that hangs while it is undone must not silence the alarm that says so.
+///
+/// An alarm looks back a week at most, so the days are counted here and not there. Where no drill was good yet there is no
+/// number to count from, and none is put out: the alarm takes absence for breach, so a standby that was never proven alarms
+/// from its first hours on, until its first good drill. A zero would have been a lie for 35 days.
+pub fn standing(view: &View) -> BTreeMap<&'static str, (f64, &'static str)> {
+    let overdue = view.snapshot.obligations.values().filter(|owed| view.now > owed.deadline && !sleeps(&owed.what, view)).count();
+    let good = view.snapshot.memory.last_good_drill.map(|good| view.now.duration_since(good).as_secs_f64() / 86_400.0);
+    let mut values = BTreeMap::from([("ObligationOverdue", (overdue as f64, "Count"))]);
+    values.extend(good.map(|days| ("DaysSinceGoodDrill", (days, "None"))));
+    values
+}
+
+/// Users may need capacity while a failover is open or the standby serves. Nobody needs what is disposable.
+fn sleeps(owed: &Owed, view: &View) -> bool {
+    let needed = view.standby_serves() || matches!(view.phase(), Some((Mode::Failover, _)));
+    matches!(owed, Owed::Capacity) && needed
 }
 
 fn run_metrics(report: &Report) -> BTreeMap<&'static str, (f64, &'static str)> {

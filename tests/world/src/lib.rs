@@ -9,6 +9,7 @@ pub mod database;
 pub mod journal;
 pub mod login;
 pub mod notices;
+pub mod reports;
 pub mod secrets;
 pub mod traffic;
 
@@ -39,6 +40,8 @@ pub struct World {
     pub secrets: secrets::SecretsWorld,
     pub login: login::LoginWorld,
     pub traffic: traffic::TrafficWorld,
+    pub reports: reports::ReportsWorld,
+    pub validate: reports::ValidateWorld,
 }
 
 impl World {
@@ -58,6 +61,8 @@ impl World {
             login,
             database,
             traffic: traffic::TrafficWorld::of(&plan, calls.clone(), clock),
+            reports: reports::ReportsWorld::new(calls.clone()),
+            validate: reports::ValidateWorld::new(calls.clone()),
             calls,
         }
     }

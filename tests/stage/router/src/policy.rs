@@ -118,6 +118,7 @@ const KEYS: &[&str] = &[
     "aws:sourcearn",
     "aws:tagkeys",
     "cloudwatch:namespace",
+    "ec2:launchtemplate",
     "ecs:cluster",
     "ecs:resourcetag/",
     "iam:passedtoservice",

@@ -225,12 +225,15 @@ impl Needs<'_> {
             return self.on("*");
         }
         let name = self.call.text("AutoScalingGroupName")?;
-        let templates =
-            self.call.params.as_object()?.keys().any(|field| field.contains("LaunchTemplateSpecification") || field.starts_with("LaunchTemplate."));
-        if templates {
+        let field = |end: &str| {
+            let fields = self.call.params.as_object()?;
+            fields.iter().find(|(field, _)| field.contains("LaunchTemplate") && field.ends_with(end)).and_then(|(_, value)| value.as_str())
+        };
+        if let Some(template) = field("LaunchTemplateId").or_else(|| field("LaunchTemplateName")) {
             // Who names a launch template must be allowed to launch from it.
-            let instances = format!("arn:aws:ec2:{}:{}:instance/*", self.call.region, self.lookup.account);
-            self.foreign("ec2:RunInstances", &instances, None);
+            let place = format!("arn:aws:ec2:{}:{}", self.call.region, self.lookup.account);
+            let template = format!("{place}:launch-template/{template}");
+            self.foreign("ec2:RunInstances", &format!("{place}:instance/*"), Some(("ec2:launchtemplate", &template)));
         }
         // The UUID is AWS's own: a policy can only hold a wildcard there.
         self.on(self.arn(&format!("autoScalingGroup:0ec5uuid:autoScalingGroupName/{name}")))

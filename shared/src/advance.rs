@@ -12,7 +12,7 @@ use crate::evidence::{Verdict, Word};
 use crate::fold::open;
 use crate::plan::{ActMode, ObserverKind, Plan};
 use crate::run::{Illegal, Mode, Phase, Run, Step};
-use crate::state::{Head, Owed, Place, Snapshot};
+use crate::state::{Head, Owed, Place, RehearsalProgress, Snapshot};
 
 /// For how long promote-replica's look at every replica counts when the point of no return is judged.
 pub const CLEARED_FOR: SignedDuration = SignedDuration::from_mins(1);
@@ -48,7 +48,7 @@ fn suspicion(plan: &Plan, head: &Head, verdict: &Verdict, now: Timestamp) -> Opt
     if head.serving == Place::Standby || !suspicious(plan, head, verdict, now) {
         return None;
     }
-    let said = format!("{} says the primary is down", names(verdict));
+    let said = format!("{} says the primary is down", names(plan, verdict));
     let mut run = open(Mode::Failover, Phase::Suspected, head.plan_version, said.clone(), now);
     run.first_down = verdict.first_down();
     Some(Advance { head: Head { run: Some(run), ..head.clone() }, said: format!("suspected: {said}") })
@@ -67,7 +67,7 @@ fn suspected(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now
     if quorum && (!plan.policy.approval || run.words.approve.is_some() || run.words.failover.is_some()) {
         let who = match &run.words.failover {
             Some(said) => format!("{} says so", said.by),
-            None => format!("{} of {} observers said Down for {:#}: {}", verdict.down.len(), sources(plan), plan.policy.dwell, names(verdict)),
+            None => format!("{} of {} observers said Down for {:#}: {}", verdict.down.len(), sources(plan), plan.policy.dwell, names(plan, verdict)),
         };
         return Some((Step::Confirm, format!("confirmed: {who}")));
     }
@@ -187,14 +187,14 @@ pub fn missing(plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
 fn stood_down(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<(Step, String)> {
     // The word that stood it down holds until all is undone, even against the quorum that it overruled.
     if run.words.stand_down.is_none() && suspicious(plan, &snapshot.head, verdict, now) && verdict.quorum_down(plan) {
-        return Some((Step::Suspect, format!("suspected again while standing down: {}", names(verdict))));
+        return Some((Step::Suspect, format!("suspected again while standing down: {}", names(plan, verdict))));
     }
     undone(snapshot, run).then(|| (Step::Restored, "closed: everything is as it was before".to_owned()))
 }
 
 fn drill(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<(Step, String)> {
     if verdict.quorum_down(plan) {
-        return Some((Step::RealFailure, format!("the primary really fails: {}; the drill becomes a failover", names(verdict))));
+        return Some((Step::RealFailure, format!("the primary really fails: {}; the drill becomes a failover", names(plan, verdict))));
     }
     let expired = now.duration_since(run.opened_at) >= plan.drill.deadline;
     let restore = |said: String| Some((Step::Restore, said));
@@ -218,7 +218,10 @@ fn rehearsed(plan: &Plan, snapshot: &Snapshot) -> bool {
     let capacity = progress.capacity.least_per_cent(plan).is_some_and(|reached| reached >= plan.policy.least_capacity);
     let databases = plan.databases.iter().all(|database| match progress.promotion.copies.get(&database.name) {
         Some(copy) if copy.failed.is_some() => true,
-        Some(copy) => copy.promoted_at.is_some() && (rehearsal.proven.contains_key(&database.name) || !opened(plan, &database.name)),
+        // A copy that nobody can log in to is given up with its secrets, not waited for until the deadline.
+        Some(copy) => {
+            copy.promoted_at.is_some() && (rehearsal.proven.contains_key(&database.name) || nobody_logs_in(plan, rehearsal, &database.name))
+        }
         None => false,
     });
     let secrets = plan.secrets.iter().all(|secret| {
@@ -230,8 +233,10 @@ fn rehearsed(plan: &Plan, snapshot: &Snapshot) -> bool {
     capacity && databases && secrets && progress.drill.announced_at.is_some()
 }
 
-fn opened(plan: &Plan, database: &str) -> bool {
-    plan.secrets.iter().any(|secret| secret.database == database)
+/// No secret of the plan opens the database, or each that does was given up.
+fn nobody_logs_in(plan: &Plan, rehearsal: &RehearsalProgress, database: &str) -> bool {
+    let mut secrets = plan.secrets.iter().filter(|secret| secret.database == database);
+    secrets.all(|secret| rehearsal.secrets.get(&secret.name).is_some_and(|step| step.failed.is_some()))
 }
 
 /// Baseline given back and verified, nothing owed, STOP gone.
@@ -311,8 +316,13 @@ pub fn way_on(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> String {
     }
 }
 
-fn names(verdict: &Verdict) -> String {
-    verdict.down.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+/// Who says Down: of each source, the observer that the plan names first.
+fn names(plan: &Plan, verdict: &Verdict) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for source in verdict.down.keys() {
+        names.extend(plan.observers.iter().find(|observer| observer.source() == source).map(|observer| observer.name.as_str()));
+    }
+    names.join(", ")
 }
 
 fn sources(plan: &Plan) -> usize {

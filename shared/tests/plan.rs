@@ -100,11 +100,7 @@ fn a_quorum_that_the_dark_would_silence_is_refused() {
 
 #[test]
 fn all_mistakes_are_listed_in_the_order_of_their_lines() {
-    let text = GOOD
-        .replace("desired = 4", "desired = 0")
-        .replace("rpo = \"5m\"", "rpo = \"-5m\"")
-        .replace("poll", "poll")
-        .replace("quorum = 2", "quorum = 7");
+    let text = GOOD.replace("desired = 4", "desired = 0").replace("rpo = \"5m\"", "rpo = \"-5m\"").replace("quorum = 2", "quorum = 7");
     let found = mistakes(&text);
     let keys: Vec<&str> = found.0.iter().map(|mistake| mistake.key.as_str()).collect();
     assert_eq!(keys, ["objectives.rpo", "service[0].desired", "service[0].desired", "policy.quorum"], "{found}");
@@ -114,6 +110,17 @@ fn all_mistakes_are_listed_in_the_order_of_their_lines() {
 fn a_name_that_stands_twice_is_refused() {
     let text = GOOD.replace("name = \"checkers\"", "name = \"watcher\"");
     assert!(mistakes(&text).to_string().contains("observer[1].name: `watcher` stands twice"));
+}
+
+#[test]
+fn names_that_a_drill_would_delete_are_refused() {
+    one("replica = \"shop-orders-replica\"", "replica = \"relight-drill-orders\"", "database[0].replica", "named like a disposable copy");
+}
+
+#[test]
+fn an_admin_with_an_admin_is_refused() {
+    let text = GOOD.replacen("rotate = false", "rotate = false\nadmin = \"shop/orders/app\"", 1);
+    assert!(mistakes(&text).to_string().contains("secret[1].admin: the admin's secret has an admin itself"), "{}", mistakes(&text));
 }
 
 #[test]

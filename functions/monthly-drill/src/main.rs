@@ -1,3 +1,6 @@
+// The futures of the loop, the ports and the SDK lie in one another.
+#![recursion_limit = "256"]
+
 use lambda_runtime::Error;
 use monthly_drill::MonthlyDrill;
 use relight::aws::dns::Dns;

@@ -80,7 +80,7 @@ impl Found {
             is_name(&plan.name),
             "name",
             format!("`{}` cannot name a plan", plan.name),
-            "use 2 to 32 of a-z, 0-9 and -, beginning with a letter",
+            "use 2 to 20 of a-z, 0-9 and -, beginning with a letter",
         );
         self.unless(
             plan.account.len() == 12 && digits(&plan.account),
@@ -166,6 +166,14 @@ impl Found {
                     "use the identifier, not the ARN or the endpoint: letters, digits and single hyphens, 63 at most",
                 );
             }
+            for (rest, id) in [("primary", &database.primary), ("replica", &database.replica)] {
+                self.unless(
+                    !id.starts_with("relight-drill-"),
+                    key(rest),
+                    format!("`{id}` is named like a disposable copy"),
+                    "a drill would delete it: give the instance another name",
+                );
+            }
             let days = database.backup_retention_days;
             self.unless(
                 (1..=35).contains(&days),
@@ -208,6 +216,14 @@ impl Found {
                 "a secret cannot be its own admin",
                 "name the admin's secret",
             );
+            let admins = plan.secrets.iter().filter(|other| Some(&other.name) == secret.admin.as_ref());
+            let circle = admins.clone().any(|admin| admin.admin.is_some());
+            self.unless(
+                !circle,
+                key("admin"),
+                "the admin's secret has an admin itself",
+                "an admin logs in by itself: leave its admin out and set rotate = false",
+            );
             // Unless its host moves with the others, the rotation after a failover would log in at the dead primary.
             let admin = secret.admin.as_ref().map(|admin| plan.secrets.iter().find(|other| other.name == *admin));
             self.unless(
@@ -238,7 +254,7 @@ impl Found {
             is_bucket(&traffic.stop_bucket),
             "traffic.stop_bucket",
             format!("`{}` is no bucket", traffic.stop_bucket),
-            "give the bucket of infra/control's output StopBucket",
+            "give infra/control's output StopBucketName",
         );
         self.unless(!traffic.stop_key.is_empty(), "traffic.stop_key", "it is empty", "leave it out for STOP");
         self.unless(is_url(&traffic.healthy_url), "traffic.healthy_url", format!("`{}` is no URL", traffic.healthy_url), "begin it with https://");
@@ -255,7 +271,12 @@ impl Found {
                     self.unless(fine, key("timeout"), format!("{timeout:#} is no time-out for a probe"), "give 1s to 10s");
                 }
                 ObserverKind::Checkers { record, .. } => {
-                    self.unless(is_host(record), key("record"), format!("`{record}` is no DNS name"), "give the verdict record of infra/global");
+                    self.unless(
+                        is_host(record),
+                        key("record"),
+                        format!("`{record}` is no DNS name"),
+                        "give the TXT failover record that is bound to the health check",
+                    );
                 }
                 ObserverKind::Alarm { arn, .. } => self.alarm(plan, &key("arn"), arn),
             }
@@ -379,7 +400,7 @@ fn digits(text: &str) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    (2..=32).contains(&text.len())
+    (2..=20).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }

@@ -137,7 +137,7 @@ impl Report {
             objectives: Objectives { rto_seconds: plan.objectives.rto.as_secs_f64(), rpo_seconds: plan.objectives.rpo.as_secs_f64() },
             measured: measured(plan, snapshot, run),
             findings,
-            not_proven: not_proven(plan, run),
+            not_proven: not_proven(plan, snapshot, run),
             milestones: milestones(snapshot, run).into_iter().map(|(name, at)| Milestone { name, at, after_seconds: after(at) }).collect(),
             timeline: history.iter().map(|entry| row(entry, after(entry.at))).collect(),
             resources: resources(plan, snapshot, run),
@@ -173,7 +173,7 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
     }
 }
 
-fn not_proven(plan: &Plan, run: &Run) -> Vec<String> {
+fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
     let mut not_proven = Vec::new();
     if run.mode == Mode::Drill {
         not_proven.push("that users reach the standby: a drill moves no traffic and puts no STOP object".to_owned());
@@ -183,6 +183,9 @@ fn not_proven(plan: &Plan, run: &Run) -> Vec<String> {
     } else {
         for database in plan.databases.iter().filter(|database| database.quarantine_security_group.is_none()) {
             not_proven.push(format!("that the old writer of {} is fenced: the plan names no quarantine security group", database.name));
+        }
+        for (name, fence) in snapshot.progress.traffic.fenced.iter().filter(|(_, fence)| fence.done_at.is_none()) {
+            not_proven.push(format!("that the old writer of {name} is fenced: {}; it is tried again each minute", fence.last));
         }
         if run.phase == Phase::Active {
             not_proven.push("how many rows were lost: that is counted when the old primary can be read again".to_owned());

@@ -76,6 +76,8 @@ pub struct Stage {
     pub workload: Workload,
     /// Logs, data and the plan of this stage.
     pub folder: PathBuf,
+    /// The plan in force, as a file.
+    pub plan: PathBuf,
     primary: Arc<Balancer>,
     standby: Arc<Balancer>,
     fleet: Option<Arc<Fleet>>,
@@ -124,7 +126,7 @@ impl Stage {
             standby_port: standby.addr().port(),
         };
         rds.add_quarantine_group("sg-0a1b2c3d4e5f60718");
-        let workload = workload::deploy(&layout, &deployer, &rds, &entries, options.speed, &folder).await?;
+        let workload = workload::deploy(&layout, &deployer, &rds, &entries).await?;
         rds.set_delay(STANDBY, "shop-orders-replica", options.replication_delay);
         dns.refresh().await.map_err(Error::part("reading Route 53"))?;
 
@@ -132,7 +134,8 @@ impl Stage {
         let fleet = Arc::new(start_fleet(&layout, &router, &folder, &primary, &standby, &groups));
         tell_running(&router, &fleet);
         tasks.spawn(publish_lag(rds.clone(), Clients::new(router.url(), STANDBY), options.speed.shortened(60)));
-        let stage = Stage {
+        let mut stage = Stage {
+            plan: PathBuf::new(),
             layout,
             speed: options.speed,
             router,
@@ -149,8 +152,7 @@ impl Stage {
         };
         progress("both Regions healthy, the watcher looking");
         stage.in_peace().await?;
-        workload::put_plan(&stage.layout, stage.router.url(), &workload::output(&stage.workload.control, "JournalTable")?, &stage.workload.plan)
-            .await?;
+        stage.plan = workload::watch(&stage.layout, &deployer, &stage.workload, &entries, options.speed, &stage.folder).await?;
         stage.watched().await?;
         Ok(stage)
     }

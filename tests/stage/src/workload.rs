@@ -35,21 +35,14 @@ pub(crate) struct Entries {
 pub struct Workload {
     pub control: Deployed,
     pub health_check: String,
-    pub plan: PathBuf,
+    topic: String,
+    stop_bucket: String,
     /// Every password that existed when the stage began, for the test that looks for them in all output.
     pub passwords: Vec<String>,
 }
 
-/// Deploys everything and writes the plan. Putting it in force is for when the workload is in peace: an observer that has not yet seen
-/// the primary up would suspect it.
-pub(crate) async fn deploy(
-    layout: &Layout,
-    deployer: &Deployer,
-    rds: &Rds,
-    entries: &Entries,
-    speed: Speed,
-    folder: &Path,
-) -> Result<Workload, Error> {
+/// Deploys everything but what watches the primary.
+pub(crate) async fn deploy(layout: &Layout, deployer: &Deployer, rds: &Rds, entries: &Entries) -> Result<Workload, Error> {
     let passwords = [Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string()];
     let (health, primary) = tokio::try_join!(
         stack(layout, deployer, "shop-health", HEALTH, "tests/stage/workload/health.yaml", [("PrimaryPort", entries.primary_port.to_string())]),
@@ -85,21 +78,37 @@ pub(crate) async fn deploy(
     let router_port = entries.router.rsplit(':').next().unwrap_or_default().to_owned();
     let names = [("PrimaryCheck", check.clone()), ("StopPort", router_port), ("StopPath", format!("/{stop_bucket}/STOP"))];
     stack(layout, deployer, "shop-records", HEALTH, "tests/stage/workload/records.yaml", names).await?;
+    Ok(Workload { control, health_check: check, topic: output(&health, "TopicArn")?, stop_bucket, passwords: passwords.to_vec() })
+}
+
+/// Sets the alarm over the primary's health check, and puts the plan in force. For when the workload is in peace: who has not yet seen
+/// the primary up would suspect it.
+pub(crate) async fn watch(
+    layout: &Layout,
+    deployer: &Deployer,
+    workload: &Workload,
+    entries: &Entries,
+    speed: Speed,
+    folder: &Path,
+) -> Result<PathBuf, Error> {
+    let parameters = [("PrimaryCheck", workload.health_check.clone()), ("TopicArn", workload.topic.clone())];
+    let alarm = stack(layout, deployer, "shop-alarm", HEALTH, "tests/stage/workload/alarm.yaml", parameters).await?;
     let values = [
         ("account", ACCOUNT.to_owned()),
         ("primary", PRIMARY.to_owned()),
         ("standby", STANDBY.to_owned()),
-        ("stop_bucket", stop_bucket),
+        ("stop_bucket", workload.stop_bucket.clone()),
         ("primary_url", format!("http://127.0.0.1:{}", entries.primary_port)),
         ("standby_url", format!("http://127.0.0.1:{}", entries.standby_port)),
-        ("health_check", check.clone()),
-        ("alarm", output(&health, "AlarmArn")?),
+        ("health_check", workload.health_check.clone()),
+        ("alarm", output(&alarm, "AlarmArn")?),
         ("hold", format!("{}s", speed.hold().as_secs())),
         ("dwell", format!("{}s", speed.shortened(60).as_secs().max(1))),
         ("cool_down", format!("{}s", speed.shortened(900).as_secs().max(1))),
     ];
     let plan = write_plan(layout, folder, &values)?;
-    Ok(Workload { control, health_check: check, plan, passwords: passwords.to_vec() })
+    put_plan(layout, &entries.router, &output(&workload.control, "JournalTable")?, &plan).await?;
+    Ok(plan)
 }
 
 async fn control(layout: &Layout, deployer: &Deployer, entries: &Entries, health_topic: String) -> Result<Deployed, Error> {

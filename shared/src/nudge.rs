@@ -313,13 +313,13 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         }
     }
 
-    /// Waits for a poll's length, or until the run has changed: AWS is asked no faster than the plan says, but a step that
-    /// another function took is not slept through.
+    /// Waits for a poll's length, or until the run or what a part has done in it changed: AWS is asked no faster than the plan
+    /// says, but a step that another function took is not slept through.
     async fn wait(&self, view: &View, poll: Duration) -> Result<(), NudgeError> {
         let until = tokio::time::Instant::now() + poll;
         while tokio::time::Instant::now() + GLANCE < until {
             tokio::time::sleep(GLANCE).await;
-            if self.journal.read().await?.revision(&Key::Head) != view.snapshot.revision(&Key::Head) {
+            if !self.journal.read().await?.steps().eq(view.snapshot.steps()) {
                 return Ok(());
             }
         }

@@ -492,6 +492,11 @@ impl Snapshot {
         self.revisions.get(key).copied()
     }
 
+    /// Revisions of the run and of what the parts have done in it: when they change, somebody who waits may go on.
+    pub fn steps(&self) -> impl Iterator<Item = (&Key, &u64)> {
+        self.revisions.iter().filter(|(key, _)| matches!(key, Key::Head | Key::Progress(_)))
+    }
+
     /// The text of the plan that counts: the open run's version, else the newest.
     pub fn plan_text(&self) -> Option<(u64, &str)> {
         let version = self.head.open_run().map_or(self.head.plan_version, |run| run.plan_version);

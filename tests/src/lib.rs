@@ -1,1 +1,122 @@
+//! All seven functions at once over the in-memory world: what no test of one function can show.
+//!
+//! ```text
+//! Control   ticks, notices, alarms, orders ──► invocations side by side ──► World
+//!              ▲ Delivery: prompt, or lost, doubled, late, out of order       │ every call: a witness looks on
+//!              └────────────── progress notices ◄─────────────────────────────┘
+//! ```
+//!
+//! [`Control`] is the control stack as Lambda, EventBridge, SNS and Secrets Manager drive it; [`Standing`] is all that can be
+//! seen of the workload, to be compared before and after.
 
+// The futures of seven functions lie in one another.
+#![recursion_limit = "256"]
+
+mod control;
+mod standing;
+
+use jiff::SignedDuration;
+use relight::run::{Mode, Phase, Run};
+use relight::state::Place;
+use relight_world::World;
+
+pub use control::{Control, Delivery, Function};
+pub use standing::Standing;
+
+/// A workload with one of each: a service, a group, a database, a rotating secret and its admin, three independent observers.
+pub const PLAN: &str = r#"
+name = "shop"
+account = "123456789012"
+primary = "us-east-2"
+standby = "us-west-2"
+
+[[service]]
+cluster = "shop"
+name = "web"
+desired = 4
+scaling = { min = 4, max = 12 }
+capacity_providers = [{ provider = "FARGATE" }]
+
+[[group]]
+name = "workers"
+min = 2
+desired = 3
+max = 6
+instances = { on_demand_base = 1, on_demand_percentage_above_base = 100 }
+
+[[database]]
+name = "orders"
+engine = "postgres"
+primary = "orders"
+replica = "orders-replica"
+quarantine_security_group = "sg-quarantine"
+
+[[secret]]
+name = "shop/app"
+database = "orders"
+admin = "shop/admin"
+
+[[secret]]
+name = "shop/admin"
+database = "orders"
+rotate = false
+
+[traffic]
+record = "shop.test"
+standby = "standby.shop.test"
+stop_bucket = "shop-stop"
+healthy_url = "http://standby.shop.test/healthy"
+
+[[observer]]
+name = "probe"
+kind = "probe"
+url = "http://primary.shop.test/healthy"
+
+[[observer]]
+name = "checkers"
+kind = "checkers"
+record = "checkers.shop.test"
+health_check = "3f1b9c4e-5a52-4d8e-9a41-0c0f6a1b2c3d"
+
+[[observer]]
+name = "composite"
+kind = "alarm"
+arn = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:shop-primary-composite"
+
+[drill]
+hold = "5m"
+deadline = "1h"
+validate = ["http://standby.shop.test/orders"]
+"#;
+
+pub const REPLICA: &str = "orders-replica";
+pub const SECRETS: [&str; 2] = ["shop/app", "shop/admin"];
+
+/// The primary Region goes dark: nothing answers there, and nothing takes a call.
+pub fn primary_fails(world: &World) {
+    world.traffic.primary_answers(None);
+    world.calls.dark(Place::Primary, true);
+}
+
+pub fn primary_returns(world: &World) {
+    world.calls.dark(Place::Primary, false);
+    world.traffic.primary_answers(Some((200, "")));
+}
+
+/// The newest run, open or over.
+pub fn run(world: &World) -> Option<Run> {
+    world.journal.snapshot().head.run
+}
+
+pub fn phase(world: &World) -> Option<(Mode, Phase)> {
+    run(world).map(|run| (run.mode, run.phase))
+}
+
+/// The newest run is over and told of.
+pub fn reported(world: &World) -> bool {
+    world.journal.snapshot().head.run.is_some_and(|run| !run.is_open()) && world.journal.snapshot().progress.drill.report.is_some()
+}
+
+pub fn minutes(count: i64) -> SignedDuration {
+    SignedDuration::from_mins(count)
+}

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::rc::Rc;
 
 use relight::ports::{CallError, Why};
@@ -27,7 +28,10 @@ pub struct Call {
     pub about: String,
 }
 
-#[derive(Debug, Default)]
+/// Looks on at every call, before it has any effect.
+type Witness = Rc<dyn Fn(&Call)>;
+
+#[derive(Default)]
 struct Inner {
     log: Vec<Call>,
     /// Faults for the next calls of an operation.
@@ -36,11 +40,18 @@ struct Inner {
     nth: Option<(usize, Fault)>,
     dark: Vec<Place>,
     requests: u32,
+    witness: Option<Witness>,
 }
 
 /// Shared by all parts of one world.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Calls(Rc<RefCell<Inner>>);
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Calls({})", self.0.borrow().log.len())
+    }
+}
 
 impl Calls {
     /// Passes one call to `f`, unless a fault is planned for it or its Region is dark.
@@ -60,8 +71,14 @@ impl Calls {
     }
 
     fn meet(&self, operation: &'static str, place: Place, about: &str) -> Option<Fault> {
+        let call = Call { operation, place, about: about.to_owned() };
+        // It may look at the whole world, this log among it.
+        let witness = self.0.borrow().witness.clone();
+        if let Some(witness) = witness {
+            witness(&call);
+        }
         let mut inner = self.0.borrow_mut();
-        inner.log.push(Call { operation, place, about: about.to_owned() });
+        inner.log.push(call);
         if inner.dark.contains(&place) {
             return Some(Fault::Silence);
         }
@@ -91,6 +108,11 @@ impl Calls {
     /// Whether the planned n-th fault has not been met.
     pub fn fault_is_pending(&self) -> bool {
         self.0.borrow().nth.is_some()
+    }
+
+    /// From now on `f` looks on at every call, before it has any effect: what must be so at every instant, it holds.
+    pub fn witness(&self, f: impl Fn(&Call) + 'static) {
+        self.0.borrow_mut().witness = Some(Rc::new(f));
     }
 
     /// A Region as a black hole, or back again.

@@ -23,7 +23,7 @@ use relight::plan::Plan;
 use relight::say::{Answer, Voice};
 use serde_json::{Value, json};
 
-pub use calls::{Calls, Fault};
+pub use calls::{Call, Calls, Fault};
 
 /// When every world begins: the first Monday of 2026, 00:05 UTC.
 pub const START: &str = "2026-01-05T00:05:00Z";

@@ -22,6 +22,15 @@ impl MemoryNotices {
     pub fn sent(&self) -> Vec<Notice> {
         self.sent.borrow().clone()
     }
+
+    pub fn count(&self) -> usize {
+        self.sent.borrow().len()
+    }
+
+    /// What was sent after the first `count`.
+    pub fn since(&self, count: usize) -> Vec<Notice> {
+        self.sent.borrow()[count..].to_vec()
+    }
 }
 
 impl Notices for MemoryNotices {

@@ -1,0 +1,62 @@
+//! All that can be seen of the workload, without a call.
+
+use std::collections::BTreeMap;
+
+use relight::plan::Plan;
+use relight::ports::{GroupState, Instance, ServiceState, Stage};
+use relight::state::Place;
+use relight_world::World;
+
+/// Every field of every resource in the standby Region, the fence in the primary one, and where users are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    pub services: BTreeMap<String, Option<ServiceState>>,
+    pub groups: BTreeMap<String, Option<GroupState>>,
+    pub instances: BTreeMap<String, Instance>,
+    /// How often each was promoted.
+    pub promotions: BTreeMap<String, usize>,
+    /// Every secret that there is, disposable ones among them.
+    pub secrets: BTreeMap<String, SecretStanding>,
+    /// Security groups of each old writer.
+    pub fences: BTreeMap<String, Vec<String>>,
+    pub stop: bool,
+    pub users: Place,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecretStanding {
+    pub stands_alone: bool,
+    pub host: String,
+    pub user: String,
+    /// Whether what an application reads opens a database.
+    pub opens: bool,
+}
+
+impl Standing {
+    pub fn of(world: &World) -> Standing {
+        let snapshot = world.journal.snapshot();
+        let (_, text) = snapshot.plan_text().expect("a plan");
+        let plan = Plan::stored(text).expect("a plan");
+        let names = world.database.instances();
+        let secret = |name: &String| {
+            let value = world.secrets.read(name, Stage::Current)?;
+            let standing = SecretStanding {
+                stands_alone: world.secrets.seen(name)?.replica_of.is_none(),
+                host: value.endpoint().ok()?.host,
+                user: value.username().ok()?.to_owned(),
+                opens: world.login.opens(&value),
+            };
+            Some((name.clone(), standing))
+        };
+        Standing {
+            services: plan.services.iter().map(|service| (service.id().0, world.compute.service(&service.cluster, &service.name))).collect(),
+            groups: plan.groups.iter().map(|group| (group.id().0, world.compute.group(&group.name))).collect(),
+            instances: names.iter().map(|name| (name.clone(), world.database.instance(name).expect("it was just named"))).collect(),
+            promotions: names.iter().map(|name| (name.clone(), world.database.promotions(name))).collect(),
+            secrets: world.secrets.names().iter().filter_map(secret).collect(),
+            fences: plan.databases.iter().map(|database| (database.primary.clone(), world.database.primary_groups(&database.primary))).collect(),
+            stop: world.traffic.stop(),
+            users: world.traffic.users(),
+        }
+    }
+}

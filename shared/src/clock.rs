@@ -29,3 +29,26 @@ impl Clock {
         self.started_at.saturating_add(passed).unwrap_or(Timestamp::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_passes_by_the_monotonic_clock_from_where_the_wall_was() {
+        let start: Timestamp = "2026-01-05T00:05:00Z".parse().unwrap();
+        let clock = Clock::starting_at(start);
+        assert_eq!(clock.now(), start);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(clock.now(), start + SignedDuration::from_secs(61));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_of_time_it_stands_still() {
+        let clock = Clock::starting_at(Timestamp::MAX);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(clock.now(), Timestamp::MAX);
+    }
+}

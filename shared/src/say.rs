@@ -89,3 +89,79 @@ pub struct Answer {
     /// What the run waits for and what leads on.
     pub way_on: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> Timestamp {
+        "2026-01-05T00:05:11.201Z".parse().unwrap()
+    }
+
+    fn voice() -> Voice {
+        Voice {
+            function: "scale-up",
+            function_name: "shop-relight-scale-up".to_owned(),
+            function_arn: "arn:aws:lambda:us-west-2:123456789012:function:shop-relight-scale-up".to_owned(),
+            memory_mb: 256,
+            request_id: "8286a188-ba32-4475-8077-530cd35c09a9".to_owned(),
+            trace_id: None,
+            cold_start: true,
+        }
+    }
+
+    #[test]
+    fn a_line_has_the_keys_of_powertools_and_lambdas_own_json() {
+        let line = voice().line(Level::Info, "asked", None, at());
+        let expected = json!({
+            "level": "INFO",
+            "message": "asked",
+            "timestamp": "2026-01-05T00:05:11.201Z",
+            "service": "relight-scale-up",
+            "cold_start": true,
+            "function_name": "shop-relight-scale-up",
+            "function_arn": "arn:aws:lambda:us-west-2:123456789012:function:shop-relight-scale-up",
+            "function_memory_size": 256,
+            "function_request_id": "8286a188-ba32-4475-8077-530cd35c09a9",
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_run_correlates_its_lines_and_a_trace_is_named_where_there_is_one() {
+        let voice = Voice { trace_id: Some("Root=1-5759e988".to_owned()), ..voice() };
+        let line = voice.line(Level::Error, "refused", Some("drill-20260105T000500Z"), at());
+        assert_eq!(
+            (&line["correlation_id"], &line["xray_trace_id"], &line["level"]),
+            (&json!("drill-20260105T000500Z"), &json!("Root=1-5759e988"), &json!("ERROR"))
+        );
+    }
+
+    #[test]
+    fn a_message_with_line_breaks_stays_one_line_of_the_log() {
+        let line = voice().line(Level::Warn, "two\nlines \"quoted\"", None, at()).to_string();
+        assert!(!line.contains('\n'), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["message"], "two\nlines \"quoted\"");
+    }
+
+    #[test]
+    fn metrics_are_what_cloudwatch_takes_out_of_the_log() {
+        let values = BTreeMap::from([("ObligationOverdue", (0.0, "Count")), ("ReplicaLagSeconds", (2.5, "Seconds"))]);
+        let line = metrics_line("shop", &values, at());
+        assert_eq!(line["_aws"]["Timestamp"], at().as_millisecond());
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!((&directive["Namespace"], &directive["Dimensions"]), (&json!("Relight"), &json!([["Plan"]])));
+        let metrics = json!([{ "Name": "ObligationOverdue", "Unit": "Count" }, { "Name": "ReplicaLagSeconds", "Unit": "Seconds" }]);
+        assert_eq!(directive["Metrics"], metrics);
+        // A dimension is a string, a metric a number, both members of the root; one that is missing voids the line.
+        assert_eq!((&line["Plan"], &line["ObligationOverdue"], &line["ReplicaLagSeconds"]), (&json!("shop"), &json!(0.0), &json!(2.5)));
+    }
+
+    #[test]
+    fn an_answer_in_peace_has_no_run_and_names_the_way_on() {
+        let answer = Answer { function: "scale-up".to_owned(), way_on: "nothing is open".to_owned(), ..Answer::default() };
+        let answer = serde_json::to_value(answer).unwrap();
+        assert_eq!(answer.get("run"), None);
+        assert_eq!((&answer["said"], &answer["way_on"]), (&json!([]), &json!("nothing is open")));
+    }
+}

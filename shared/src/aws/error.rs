@@ -8,13 +8,14 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use crate::ports::{CallError, Why};
 
 /// Throttling codes of the services in use; they do not agree on one.
-const THROTTLED: [&str; 6] = [
+const THROTTLED: [&str; 7] = [
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
     "TooManyRequestsException",
     "RequestLimitExceeded",
     "ProvisionedThroughputExceededException",
+    "SlowDown",
 ];
 /// Codes that say: not now. The state is read again, never trusted from the code.
 const BUSY: [&str; 7] = [
@@ -50,7 +51,9 @@ where
     match code {
         _ if THROTTLED.contains(&code) => Why::Throttled,
         _ if BUSY.contains(&code) => Why::State(message),
-        _ if code.starts_with("AccessDenied") || code.starts_with("UnauthorizedOperation") || code == "AuthorizationError" => Why::Denied(message),
+        _ if code.starts_with("AccessDenied") || code.starts_with("UnauthorizedOperation") || code.starts_with("AuthorizationError") => {
+            Why::Denied(message)
+        }
         _ if code.contains("NotFound") || code == "NoSuchKey" || code == "NoSuchBucket" || code == "MISSING" => Why::NotFound(message),
         _ if answer.raw().status().is_server_error() => Why::Unanswered(message),
         _ => Why::Other(message, Some(Box::new(error))),
@@ -66,3 +69,6 @@ fn silence<E>(error: &SdkError<E, HttpResponse>) -> &'static str {
         _ => "an answer that cannot be read",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,3 +26,6 @@ impl HttpClient for OneConnector {
         self.connector.get_or_init(|| self.inner.http_connector(settings, components)).clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

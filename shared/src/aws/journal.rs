@@ -133,7 +133,9 @@ impl Journal for DynamoJournal {
         match sent {
             Ok(_) => Ok(Written::Done),
             Err(error) if lost(&error) => {
-                // A deleted item cannot carry the attempt id; a put in the same transaction does.
+                // A deleted item cannot carry the attempt id; a put in the same transaction does. Where nothing is put, a
+                // deletion that was done and not answered reads as lost: the next look finds the item gone, which is all that
+                // was wanted, and what was appended with it has the attempt in its key, so a retry writes no second line.
                 let put = changes.iter().find(|change| matches!(change.change, Change::Put(_)));
                 match put {
                     Some(put) if self.is_ours(&put.key, &attempt).await? => Ok(Written::Done),
@@ -166,7 +168,8 @@ fn lost(error: &SdkError<TransactWriteItemsError>) -> bool {
 }
 
 fn item(item: &HashMap<String, AttributeValue>) -> Result<Item, JournalError> {
-    let missing = |name: &str| DynamoJournal::content("read", &format!("lacks `{name}`"));
+    let named = item.get("sk").and_then(|value| value.as_s().ok()).map_or("without a key", String::as_str);
+    let missing = |name: &str| DynamoJournal::content("read", &format!("`{named}` lacks `{name}`"));
     let get = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).ok_or_else(|| missing(name));
     let key: Key = get("sk")?.parse().map_err(crate::state::SnapshotError::Key)?;
     let revision = item.get("revision").and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok()).ok_or_else(|| missing("revision"))?;
@@ -181,3 +184,6 @@ fn text(text: &str) -> AttributeValue {
 fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
+
+#[cfg(test)]
+mod tests;

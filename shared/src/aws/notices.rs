@@ -6,8 +6,8 @@ use serde_json::json;
 use super::{Aws, failed};
 use crate::ports::{CallError, Notice, Notices};
 
-/// Subjects of SNS e-mails hold at most 100 characters.
-const SUBJECT: usize = 100;
+/// SNS wants a subject of less than 100 characters, without line breaks.
+const SUBJECT: usize = 99;
 
 #[derive(Debug, Clone)]
 pub struct SnsNotices {
@@ -31,10 +31,14 @@ impl Notices for SnsNotices {
                 self.client.publish().topic_arn(&self.progress_topic).message(message.to_string())
             }
             Notice::People { subject, text } => {
-                self.client.publish().topic_arn(&self.people_topic).subject(subject.chars().take(SUBJECT).collect::<String>()).message(text)
+                let subject: String = subject.chars().filter(|character| !character.is_control()).take(SUBJECT).collect();
+                self.client.publish().topic_arn(&self.people_topic).subject(subject).message(text)
             }
         };
         request.send().await.map_err(failed("sns:Publish"))?;
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,3 +33,6 @@ impl Reports for S3Reports {
         Ok(format!("s3://{}/{page}", self.bucket))
     }
 }
+
+#[cfg(test)]
+mod tests;

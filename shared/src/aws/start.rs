@@ -44,7 +44,11 @@ pub struct MissingSetting(&'static str);
 
 impl Settings {
     pub fn from_env() -> Result<Settings, MissingSetting> {
-        let get = |name: &'static str| env::var(name).ok().filter(|value| !value.is_empty()).ok_or(MissingSetting(name));
+        Settings::from(|name| env::var(name).ok())
+    }
+
+    fn from(variable: impl Fn(&str) -> Option<String>) -> Result<Settings, MissingSetting> {
+        let get = |name: &'static str| variable(name).filter(|value| !value.is_empty()).ok_or(MissingSetting(name));
         Ok(Settings {
             table: get("RELIGHT_TABLE")?,
             plan: get("RELIGHT_PLAN")?,
@@ -84,7 +88,7 @@ impl Environment {
             notices: &self.notices,
             clock: Clock::system(),
             voice: self.voice(W::NAME, event),
-            budget: budget(event),
+            budget: budget(event.context.deadline, Timestamp::now()),
             calls: &|| calls.take(),
         };
         Ok(nudge.run(work, &event.payload).await?)
@@ -105,10 +109,9 @@ impl Environment {
     }
 }
 
-/// How long this invocation may keep polling.
-fn budget(event: &LambdaEvent<Value>) -> Duration {
-    let left = Timestamp::from_millisecond(i64::try_from(event.context.deadline).unwrap_or(i64::MAX))
-        .map(|deadline| deadline.duration_since(Timestamp::now()));
+/// How long an invocation that ends at `deadline`, in milliseconds of Unix time, may keep polling.
+fn budget(deadline: u64, now: Timestamp) -> Duration {
+    let left = Timestamp::from_millisecond(i64::try_from(deadline).unwrap_or(i64::MAX)).map(|deadline| deadline.duration_since(now));
     left.ok().and_then(|left| Duration::try_from(left).ok()).unwrap_or_default().saturating_sub(MARGIN)
 }
 
@@ -118,3 +121,6 @@ pub async fn serve<W: Work>(environment: Environment, work: W) -> Result<(), Err
     let work = Mutex::new(work);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| environment.nudge(&mut *work.lock().await, &event).await)).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ pub enum EntryKind {
 pub enum JournalError {
     #[error("the journal has no table `{table}` in {region}; deploy infra/control there, or set RELIGHT_TABLE")]
     NoTable { table: String, region: String },
-    #[error("the journal could not be {doing}: {message}; nothing was changed")]
+    #[error("the journal could not be {doing}: {message}")]
     Call { doing: &'static str, message: String },
     #[error(transparent)]
     Content(#[from] SnapshotError),

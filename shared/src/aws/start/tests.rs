@@ -1,0 +1,44 @@
+//! Settings and time of an invocation.
+
+use super::*;
+
+const ALL: [&str; 7] =
+    ["RELIGHT_TABLE", "RELIGHT_PLAN", "RELIGHT_TOPIC", "RELIGHT_PEOPLE", "RELIGHT_REPORTS", "RELIGHT_RESOLVER", "RELIGHT_ROTATION_FUNCTION"];
+
+#[test]
+fn each_setting_comes_from_the_variable_of_its_name() {
+    let settings = Settings::from(|name| Some(format!("value of {name}"))).unwrap();
+    let values = [settings.table, settings.plan, settings.progress_topic, settings.people_topic, settings.reports];
+    let values = values.into_iter().chain(settings.resolver).chain([settings.rotation_function]);
+    assert_eq!(values.collect::<Vec<_>>(), ALL.map(|name| format!("value of {name}")));
+}
+
+#[test]
+fn a_variable_that_is_missing_or_empty_is_named_with_the_remedy() {
+    for lacking in ALL.into_iter().filter(|name| *name != "RELIGHT_RESOLVER") {
+        for nothing in [None, Some(String::new())] {
+            let error = Settings::from(|name| if name == lacking { nothing.clone() } else { Some("x".to_owned()) }).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("the environment lacks {lacking}; the template infra/control sets it, deploy the function from there")
+            );
+        }
+    }
+}
+
+#[test]
+fn an_empty_resolver_is_the_systems_own() {
+    let settings = Settings::from(|name| Some(if name == "RELIGHT_RESOLVER" { String::new() } else { "x".to_owned() })).unwrap();
+    assert_eq!(settings.resolver, None);
+}
+
+#[test]
+fn polling_ends_a_margin_before_lambda_ends_the_invocation() {
+    let now: Timestamp = "2026-01-05T00:05:00Z".parse().unwrap();
+    let after = |seconds: i64| u64::try_from(now.as_millisecond() + seconds * 1000).unwrap();
+    assert_eq!(budget(after(900), now), Duration::from_secs(890));
+    assert_eq!(budget(after(10), now), Duration::ZERO);
+    assert_eq!(budget(after(3), now), Duration::ZERO);
+    assert_eq!(budget(after(-5), now), Duration::ZERO, "a clock that jumped ahead of the deadline");
+    assert_eq!(budget(u64::MAX, now), Duration::ZERO, "a deadline that is no time");
+}

@@ -14,6 +14,7 @@ use crate::{ACCOUNT, Error};
 
 /// Two child processes in process groups of their own.
 pub(crate) struct Emulators {
+    /// ministack first.
     children: Vec<(i32, Child)>,
 }
 
@@ -51,6 +52,24 @@ impl Emulators {
         let emulators = Emulators { children: vec![ministack_child, moto_child] };
         tokio::try_join!(listening(ministack, "ministack"), listening(moto, "moto"))?;
         Ok(emulators)
+    }
+
+    /// Kills what ministack runs of a function with SIGKILL, and says how many processes that were.
+    pub(crate) fn kill_function(&self, program: &str) -> Result<usize, Error> {
+        let Some((group, _)) = self.children.first() else { return Ok(0) };
+        let processes = std::fs::read_dir("/proc").map_err(|source| Error::io("reading /proc", source))?;
+        let mut killed = 0;
+        for process in processes.flatten() {
+            let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()).map(nix::unistd::Pid::from_raw) else { continue };
+            // A process that ends while it is looked at has neither.
+            let group_of = nix::unistd::getpgid(Some(pid)).map(nix::unistd::Pid::as_raw);
+            let runs = std::fs::read_link(process.path().join("exe"));
+            let is_it = runs.is_ok_and(|runs| runs.file_name().is_some_and(|name| name == program));
+            if group_of == Ok(*group) && is_it && nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).is_ok() {
+                killed += 1;
+            }
+        }
+        Ok(killed)
     }
 
     /// Ends both, with the functions that ministack runs in its group.

@@ -49,6 +49,12 @@ impl Stage {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Whether the STOP object holds the primary out of traffic.
+    pub async fn is_stopped(&self) -> Result<bool, Error> {
+        let bucket = output(&self.workload.control, "StopBucketName")?;
+        Ok(self.clients(STANDBY).s3.head_object().bucket(bucket).key("STOP").send().await.is_ok())
+    }
+
     /// Every field that a drill must leave as it was: services, scalable targets, groups, instances, secrets, STOP, the journal's head.
     pub async fn state(&self) -> Result<BTreeMap<String, Value>, Error> {
         let mut state = BTreeMap::new();
@@ -60,9 +66,7 @@ impl Stage {
                 state.extend(rows.into_iter().map(|(name, row)| (format!("{region} {kind} {name}"), row)));
             }
         }
-        let stop = output(&self.workload.control, "StopBucketName")?;
-        let present = self.clients(STANDBY).s3.head_object().bucket(stop).key("STOP").send().await.is_ok();
-        state.insert("STOP".to_owned(), json!(present));
+        state.insert("STOP".to_owned(), json!(self.is_stopped().await?));
         let snapshot = self.snapshot().await?;
         let head = json!({ "serving": snapshot.head.serving, "open_run": snapshot.head.open_run().map(|run| run.id.0.clone()), "hold": snapshot.head.hold, "plan_version": snapshot.head.plan_version });
         state.insert("journal head".to_owned(), head);

@@ -56,13 +56,15 @@ pub struct Options {
     pub speed: Speed,
     /// How far the replica is behind its source.
     pub replication_delay: Duration,
+    /// What RDS's metric says of every replica's lag, in seconds, in place of what is measured. -1 is AWS's word for unknown.
+    pub lag: Option<f64>,
     /// Told what is being done while the stage comes up.
     pub progress: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { speed: Speed::default(), replication_delay: Duration::from_secs(2), progress: Arc::new(|_| ()) }
+        Options { speed: Speed::default(), replication_delay: Duration::from_secs(2), lag: None, progress: Arc::new(|_| ()) }
     }
 }
 
@@ -133,7 +135,7 @@ impl Stage {
         progress("the application, as many processes as services and groups run");
         let fleet = Arc::new(start_fleet(&layout, &router, &folder, &primary, &standby, &groups));
         tell_running(&router, &fleet);
-        tasks.spawn(publish_lag(rds.clone(), Clients::new(router.url(), STANDBY), options.speed.shortened(60)));
+        tasks.spawn(publish_lag(rds.clone(), Clients::new(router.url(), STANDBY), options.speed.shortened(60), options.lag));
         let mut stage = Stage {
             plan: PathBuf::new(),
             layout,
@@ -207,6 +209,22 @@ impl Stage {
     pub async fn fire_drill(&self) -> Result<(), Error> {
         let schedule = self.deployed("MonthlyDrillDrill")?;
         self.router.fire(&schedule).await.map_err(Error::part("firing the drill's schedule"))
+    }
+
+    /// The operator says something to a function and hears its answer. One that has work at that moment answers when it is done.
+    pub async fn order(&self, function: &str, command: &str) -> Result<Value, Error> {
+        let event = serde_json::json!({ "operator": { "command": command, "by": "ana" } });
+        let answer = stage_deploy::invoke(self.router.url(), STANDBY, &self.function(function)?, &event).await;
+        let answer = answer.map_err(Error::part("invoking a function"))?;
+        match answer.get("errorMessage").and_then(Value::as_str) {
+            Some(message) => Err(Error::Part { doing: "invoking a function", message: format!("{function}: {message}") }),
+            None => Ok(answer),
+        }
+    }
+
+    /// Kills a function's process where it stands, as a crash at any instant would, and says how many processes that were.
+    pub fn kill_function(&self, name: &str) -> Result<usize, Error> {
+        self.emulators.kill_function(name)
     }
 
     /// Waits until the primary serves, the standby answers, and the replica streams.
@@ -323,10 +341,11 @@ async fn publish_health(mut statuses: mpsc::UnboundedReceiver<Status>, clients: 
 }
 
 /// RDS's metric of each replica, in the replica's Region, each minute.
-async fn publish_lag(rds: Rds, clients: Clients, period: Duration) {
+async fn publish_lag(rds: Rds, clients: Clients, period: Duration, instead: Option<f64>) {
     loop {
         tokio::time::sleep(period).await;
-        for (region, replica, seconds) in rds.replica_lag().await {
+        for (region, replica, measured) in rds.replica_lag().await {
+            let seconds = instead.unwrap_or(measured);
             if region != STANDBY {
                 continue;
             }

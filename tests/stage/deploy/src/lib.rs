@@ -81,6 +81,15 @@ pub enum DeployError {
     Unknown(String, String),
 }
 
+/// Invokes a function as root and waits for what it answers, as `cargo lambda invoke --remote` does.
+///
+/// # Errors
+/// When the call was refused, or got no answer. What the function itself failed with is an answer.
+pub async fn invoke(endpoint: &str, region: &str, function: &str, event: &Value) -> Result<Value, CallError> {
+    let path = format!("/2015-03-31/functions/{function}/invocations");
+    Aws::new(endpoint).service("lambda", region).rest_json("Invoke", http::Method::POST, &path, Some(event)).await
+}
+
 /// A resource that stands.
 #[derive(Clone, Debug)]
 struct Standing {

@@ -4,8 +4,8 @@ mod drill;
 mod failover;
 mod tell;
 
-pub use drill::drill;
-pub use failover::failover;
+pub use drill::{Outcome as DrillOutcome, drill};
+pub use failover::{Outcome as FailoverOutcome, failover};
 pub use tell::Teller;
 
 use std::path::PathBuf;

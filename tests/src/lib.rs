@@ -16,12 +16,13 @@ mod control;
 mod standing;
 
 use jiff::SignedDuration;
+use relight::report::Report;
 use relight::run::{Mode, Phase, Run};
 use relight::state::Place;
 use relight_world::World;
 
 pub use control::{Control, Delivery, Function};
-pub use standing::Standing;
+pub use standing::{End, Standing};
 
 /// A workload with one of each: a service, a group, a database, a rotating secret and its admin, three independent observers.
 pub const PLAN: &str = r#"
@@ -112,9 +113,33 @@ pub fn phase(world: &World) -> Option<(Mode, Phase)> {
     run(world).map(|run| (run.mode, run.phase))
 }
 
+/// Mode and phase of the newest run are these.
+pub fn is(mode: Mode, at: Phase) -> impl Fn(&World) -> bool {
+    move |world| phase(world) == Some((mode, at))
+}
+
 /// The newest run is over and told of.
 pub fn reported(world: &World) -> bool {
-    world.journal.snapshot().head.run.is_some_and(|run| !run.is_open()) && world.journal.snapshot().progress.drill.report.is_some()
+    let snapshot = world.journal.snapshot();
+    snapshot.head.run.is_some_and(|run| !run.is_open()) && snapshot.progress.drill.report.is_some()
+}
+
+/// The report of the newest run, as it lies in the bucket.
+pub fn report(world: &World) -> Option<Report> {
+    let held = world.reports.held().remove(&run(world)?.id.0)?;
+    serde_json::from_str(&held.json).ok()
+}
+
+/// Whether the newest run's history says so.
+pub fn said(world: &World, part: &str) -> bool {
+    run(world).is_some_and(|run| world.journal.sentences(&run.id).iter().any(|said| said.contains(part)))
+}
+
+/// A control stack that has seen three minutes of peace.
+pub async fn peace(plan: &str, delivery: Delivery) -> Control {
+    let mut control = Control::deploy(plan, delivery);
+    control.run_for(minutes(3)).await;
+    control
 }
 
 pub fn minutes(count: i64) -> SignedDuration {

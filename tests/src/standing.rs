@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use relight::plan::Plan;
 use relight::ports::{GroupState, Instance, ServiceState, Stage};
+use relight::run::{Mode, Phase};
 use relight::state::Place;
 use relight_world::World;
 
@@ -57,6 +58,41 @@ impl Standing {
             fences: plan.databases.iter().map(|database| (database.primary.clone(), world.database.primary_groups(&database.primary))).collect(),
             stop: world.traffic.stop(),
             users: world.traffic.users(),
+        }
+    }
+}
+
+/// How a run ended, without its times: what must be the same whatever was lost, late, doubled or refused on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    pub standing: Standing,
+    pub serving: Place,
+    pub run: Option<(Mode, Phase)>,
+    pub passed: Option<bool>,
+    pub baselines: Vec<String>,
+    pub obligations: Vec<String>,
+    /// Each real secret that was repointed, and whether it was rotated.
+    pub rotated: BTreeMap<String, bool>,
+}
+
+impl End {
+    pub fn of(world: &World) -> End {
+        let snapshot = world.journal.snapshot();
+        let progress = &snapshot.progress;
+        End {
+            standing: Standing::of(world),
+            serving: snapshot.head.serving,
+            run: snapshot.head.run.as_ref().map(|run| (run.mode, run.phase)),
+            passed: progress.drill.passed,
+            baselines: snapshot.baseline.keys().map(ToString::to_string).collect(),
+            obligations: snapshot.obligations.keys().cloned().collect(),
+            rotated: progress
+                .rotation
+                .secrets
+                .iter()
+                .filter(|(_, step)| step.repointed_at.is_some())
+                .map(|(name, step)| (name.clone(), step.rotated_at.is_some()))
+                .collect(),
         }
     }
 }

@@ -1,0 +1,147 @@
+//! Whole drills, with all seven functions.
+
+use relight::ports::Stage;
+use relight::run::Mode::{Drill, Failover};
+use relight::run::Phase::{Activating, Active, Closed, Holding, Restoring};
+use relight::state::Place;
+use relight_suites::{Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, is, minutes, peace, phase, primary_fails, report, reported, run};
+
+#[track_caller]
+fn expect(reached: bool, control: &Control) {
+    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
+}
+
+async fn drilling() -> Control {
+    let mut control = peace(PLAN, Delivery::prompt()).await;
+    control.drill();
+    control
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_proves_the_standby_and_leaves_everything_as_it_was() {
+    let mut control = drilling().await;
+    let before = Standing::of(&control.world);
+    let secrets = || SECRETS.map(|name| (control.world.secrets.seen(name), control.world.secrets.read(name, Stage::Current)));
+    let secrets_before = secrets();
+    let holding = control.run_until(minutes(20), is(Drill, Holding)).await;
+    expect(holding, &control);
+    let held = Standing::of(&control.world);
+    assert_eq!(held.services["service/shop/web"].as_ref().map(|service| service.running), Some(4));
+    assert_eq!(held.groups["group/workers"].as_ref().map(|group| group.in_service), Some(3));
+    let copies: Vec<_> = held.instances.keys().filter(|name| *name != REPLICA).collect();
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    assert_eq!((held.promotions[copies[0]], held.promotions[REPLICA]), (1, 0));
+    assert_eq!(held.secrets.len(), 4, "a disposable secret beside each real one");
+
+    let ended = control.run_until(minutes(20), reported).await;
+    expect(ended, &control);
+    let world = &control.world;
+    assert_eq!(phase(world), Some((Drill, Closed)));
+    assert_eq!(Standing::of(world), before);
+    let secrets = SECRETS.map(|name| (world.secrets.seen(name), world.secrets.read(name, Stage::Current)));
+    assert_eq!(secrets, secrets_before);
+    let changed = world.login.changes();
+    assert!(changed.iter().all(|change| !change.host.starts_with(REPLICA)), "{changed:?}");
+    assert!(!world.calls.log().iter().any(|call| call.operation.starts_with("s3:") && call.about == "STOP" && call.operation != "s3:HeadObject"));
+
+    let end = End::of(world);
+    assert_eq!((end.serving, end.baselines.len(), end.obligations.len(), end.rotated.len()), (Place::Primary, 0, 0, 0));
+    let report = report(world).expect("a report");
+    assert!(report.passed, "{:#?}", report.findings);
+    let memory = world.journal.snapshot().memory;
+    assert_eq!(memory.last_good_drill, run(world).expect("a run").ended_at);
+    assert!(memory.promotion_seconds["orders"] >= 40.0, "{memory:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_drill_a_primary_that_really_fails_is_failed_over_from_whatever_the_drill_was_at() {
+    for at in [Activating, Holding, Restoring] {
+        let mut control = drilling().await;
+        let reached = control.run_until(minutes(20), is(Drill, at)).await;
+        expect(reached, &control);
+        if at == Restoring {
+            // Something is lowered already.
+            control.run_until(minutes(5), |world| world.compute.service("shop", "web").is_some_and(|web| web.desired < 4)).await;
+        }
+        primary_fails(&control.world);
+        let ended = control.run_until(minutes(20), |world| is(Failover, Active)(world) && reported(world)).await;
+        expect(ended, &control);
+        // Copies of the drill go when they are due, whatever is open.
+        control.run_for(minutes(70)).await;
+        let end = End::of(&control.world);
+        assert!(run(&control.world).is_some_and(|run| run.was_drill), "{at:?}");
+        assert_eq!(end.standing.instances.keys().collect::<Vec<_>>(), [REPLICA], "{at:?}");
+        assert_eq!(end.standing.secrets.len(), SECRETS.len(), "{at:?}");
+        assert_eq!((end.standing.promotions[REPLICA], end.standing.stop, end.serving), (1, true, Place::Standby), "{at:?}");
+        let web = end.standing.services["service/shop/web"].as_ref().map(|service| service.running);
+        assert_eq!((web, end.obligations.as_slice()), (Some(4), ["capacity".to_owned()].as_slice()), "{at:?}");
+        let repointed = SECRETS.map(|name| &end.standing.secrets[name]);
+        assert!(repointed.iter().all(|secret| secret.opens && secret.host.starts_with(REPLICA)), "{at:?}: {repointed:?}");
+        let baseline = &control.world.journal.snapshot().baseline;
+        let desired = baseline.values().find_map(|baseline| match baseline {
+            relight::state::Baseline::Service { desired, .. } => Some(*desired),
+            relight::state::Baseline::Group { .. } => None,
+        });
+        assert_eq!(desired, Some(1), "{at:?}: a raised size was taken for the baseline");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_that_a_person_ends_gives_everything_back_from_wherever_it_is() {
+    for at in [Activating, Holding] {
+        let mut control = drilling().await;
+        let before = Standing::of(&control.world);
+        let reached = control.run_until(minutes(20), is(Drill, at)).await;
+        expect(reached, &control);
+        if at == Activating {
+            control.run_for(minutes(1)).await;
+        }
+        control.order("stand-down").await;
+        let ended = control.run_until(minutes(10), reported).await;
+        expect(ended, &control);
+        assert_eq!((phase(&control.world), Standing::of(&control.world)), (Some((Drill, Closed)), before), "{at:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_whose_standby_does_not_answer_fails_and_gives_everything_back() {
+    let mut control = drilling().await;
+    let before = Standing::of(&control.world);
+    control.world.validate.answers("http://standby.shop.test/orders", 503);
+    let ended = control.run_until(minutes(30), reported).await;
+    expect(ended, &control);
+    assert_eq!((phase(&control.world), Standing::of(&control.world)), (Some((Drill, Closed)), before));
+    assert_eq!(report(&control.world).map(|report| report.passed), Some(false));
+    assert_eq!(control.world.journal.snapshot().memory.last_good_drill, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rehearsal_that_does_not_come_to_an_end_is_given_up_and_nothing_of_it_stays() {
+    let mut control = drilling().await;
+    let before = Standing::of(&control.world);
+    control.world.database.set_creation(minutes(600));
+    let ended = control.run_until(minutes(90), reported).await;
+    expect(ended, &control);
+    assert_eq!((phase(&control.world), report(&control.world).map(|report| report.passed)), (Some((Drill, Closed)), Some(false)));
+    // The replica that was copied is RDS's own to finish with.
+    let after = Standing::of(&control.world);
+    assert_eq!((after.services, after.groups, after.secrets, after.stop), (before.services, before.groups, before.secrets, false));
+    assert_eq!(after.instances.keys().collect::<Vec<_>>(), [REPLICA]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_drill_is_a_run_of_its_own() {
+    let mut control = drilling().await;
+    let before = Standing::of(&control.world);
+    let ended = control.run_until(minutes(30), reported).await;
+    expect(ended, &control);
+    let first = run(&control.world).expect("a run").id;
+    control.drill();
+    control.run_for(minutes(1)).await;
+    let ended = control.run_until(minutes(30), reported).await;
+    expect(ended, &control);
+    assert_ne!(run(&control.world).expect("a run").id, first);
+    assert_eq!(control.world.reports.held().len(), 2);
+    assert_eq!(Standing::of(&control.world), before);
+    assert!(report(&control.world).is_some_and(|report| report.passed));
+}

@@ -13,6 +13,8 @@ use crate::evidence::Word;
 
 /// Characters of an alarm's reason that are kept: it goes into the journal's evidence, whose item is small.
 const REASON: usize = 300;
+/// Characters of an operator's name that are kept: it goes into the head, which everybody reads.
+const NAME: usize = 100;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
@@ -163,7 +165,8 @@ fn parse_one(event: &Value) -> Result<Trigger, Unreadable> {
         };
     }
     if let Some(order) = event.get("operator") {
-        return Order::deserialize(order).map(Trigger::Operator).map_err(malformed("an operator's event", "events/operator-failover.json"));
+        let order = Order::deserialize(order).map_err(malformed("an operator's event", "events/operator-failover.json"))?;
+        return Ok(Trigger::Operator(Order { by: order.by.chars().take(NAME).collect(), ..order }));
     }
     if event.get("ClientRequestToken").is_some() {
         return RotationStep::deserialize(event).map(Trigger::Rotation).map_err(malformed("a rotation step", "events/rotation-create-secret.json"));

@@ -513,3 +513,116 @@ fn of_run<T: Default + serde::de::DeserializeOwned>(part: Part, body: serde_json
     let held: OfRun<T> = serde_json::from_value(body).map_err(|source| SnapshotError::Body { key: Key::Progress(part), source })?;
     Ok(if Some(&held.run) == run { held.progress } else { T::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::situations::at;
+
+    fn item(key: Key, revision: u64, body: serde_json::Value) -> Item {
+        Item { key, revision, body }
+    }
+
+    fn head_in(run: Option<&str>, phase: &str) -> serde_json::Value {
+        let run = run.map(|id| {
+            json!({
+                "id": id, "mode": "failover", "phase": phase, "plan_version": 1, "opened_at": at(0), "phase_since": at(0), "cause": "x",
+                "first_down": null, "confirmed_at": null, "committed_at": null, "ended_at": null,
+            })
+        });
+        json!({ "serving": "primary", "run": run, "hold": null, "cool_down_until": null, "plan_version": 2 })
+    }
+
+    #[test]
+    fn every_key_is_read_as_it_was_written() {
+        let resource = ResourceId("service/shop/web#blue".to_owned());
+        let parts = Part::ALL.map(Key::Progress);
+        let others = [Key::Head, Key::Plan(7), Key::Evidence, Key::Memory, Key::Baseline(resource), Key::Obligation("copy/x".to_owned())];
+        for key in parts.into_iter().chain(others).chain([Key::Lease("capacity".to_owned())]) {
+            assert_eq!(key.to_string().parse::<Key>().unwrap(), key);
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_newer_version_is_refused_and_not_ignored() {
+        for key in ["", "sundial", "plan#newest", "progress#cooking"] {
+            let error = key.parse::<Key>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}`")) && error.contains("deploy the version that wrote it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn progress_counts_for_its_own_run_only_but_its_item_keeps_its_revision() {
+        let capacity = |run: &str| {
+            let step = json!({ "requested_at": null, "reached_at": null, "running": 1, "wanted": 4, "said": "x" });
+            item(Key::Progress(Part::Capacity), 5, json!({ "run": run, "progress": { "resources": { "service/shop/web": step } } }))
+        };
+        // Whatever the order in which the items come.
+        let ours = Snapshot::of(vec![capacity("now"), item(Key::Head, 1, head_in(Some("now"), "Suspected"))]).unwrap();
+        assert_eq!(ours.progress.capacity.resources.len(), 1);
+        let older = Snapshot::of(vec![capacity("before"), item(Key::Head, 1, head_in(Some("now"), "Suspected"))]).unwrap();
+        assert_eq!(older.progress, Progress::default());
+        assert_eq!(older.revision(&Key::Progress(Part::Capacity)), Some(5));
+        let peace = Snapshot::of(vec![capacity("before")]).unwrap();
+        assert_eq!(peace.progress, Progress::default());
+    }
+
+    #[test]
+    fn an_open_run_keeps_its_plan_and_in_peace_the_newest_counts() {
+        let with = |phase: &str| {
+            let plans = [(1, "one"), (2, "two")].map(|(version, text)| item(Key::Plan(version), 1, json!(text)));
+            Snapshot::of([item(Key::Head, 1, head_in(Some("now"), phase))].into_iter().chain(plans).collect()).unwrap()
+        };
+        assert_eq!(with("Suspected").plan_text(), Some((1, "one")));
+        assert_eq!(with("Closed").plan_text(), Some((2, "two")));
+    }
+
+    #[test]
+    fn an_empty_partition_has_no_plan_and_every_item_is_still_to_be_created() {
+        let snapshot = Snapshot::of(Vec::new()).unwrap();
+        assert_eq!((snapshot.plan_text(), snapshot.revision(&Key::Head), snapshot.phase()), (None, None, None));
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_read_is_named_with_what_to_do() {
+        let bad = [
+            item(Key::Lease("capacity".to_owned()), 1, json!({ "owner": 5 })),
+            item(Key::Progress(Part::Traffic), 1, json!({ "progress": {} })),
+            item(Key::Head, 1, head_in(Some("now"), "Dreaming")),
+        ];
+        for item in bad {
+            let key = item.key.to_string();
+            let error = Snapshot::of(vec![item]).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}` cannot be read")) && error.contains("restore the table"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_hold_ends_by_itself() {
+        let head = Head { hold: Some(HoldSwitch { until: at(60), by: "ada".to_owned() }), ..Head::default() };
+        assert!(head.held(at(59)) && !head.held(at(60)) && !Head::default().held(at(0)));
+    }
+
+    #[test]
+    fn obligations_of_different_things_never_share_a_key() {
+        let owed = |what| Obligation { run: RunId("r".to_owned()), what, made_at: at(0), deadline: at(1) }.id();
+        let ids = [owed(Owed::Capacity), owed(Owed::Copy { instance: "capacity".to_owned() }), owed(Owed::Secret { name: "capacity".to_owned() })];
+        assert_eq!(ids, ["capacity", "copy/capacity", "secret/capacity"]);
+    }
+
+    #[test]
+    fn least_capacity_is_unknown_until_every_resource_was_looked_at() {
+        let plan = crate::situations::plan();
+        let step = |running, wanted| CapacityStep { requested_at: None, reached_at: None, running, wanted, said: String::new() };
+        let progress = |steps: &[CapacityStep]| {
+            let ids = plan.services.iter().map(Service::id).chain(plan.groups.iter().map(Group::id));
+            CapacityProgress { resources: ids.zip(steps.iter().cloned()).collect() }
+        };
+        assert_eq!(progress(&[]).least_per_cent(&plan), None);
+        assert_eq!(progress(&[step(3, 4)]).least_per_cent(&plan), Some(75));
+        assert_eq!(progress(&[step(9, 4)]).least_per_cent(&plan), Some(100));
+        assert_eq!(progress(&[step(0, 0)]).least_per_cent(&plan), Some(100));
+    }
+}

@@ -1,6 +1,6 @@
 //! Starting a stage, breaking it, and ending it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -88,6 +88,9 @@ pub struct Stage {
     _groups: Groups,
 }
 
+/// The standby's load balancer. With the primary's address, users' name would seem to answer the standby all the time.
+const STANDBY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
 static STAGES: AtomicU32 = AtomicU32::new(0);
 
 impl Stage {
@@ -112,8 +115,9 @@ impl Stage {
         };
         let router = Router::start(settings).await.map_err(Error::part("starting the router"))?;
         let emulators = Emulators::start(&layout, &folder, router.url(), ministack, moto, &groups).await?;
-        let balancer = || async { Balancer::start().await.map(Arc::new).map_err(|source| Error::io("starting a load balancer", source)) };
-        let (primary, standby) = tokio::try_join!(balancer(), balancer())?;
+        let balancer =
+            async |address| Balancer::start_at(address).await.map(Arc::new).map_err(|source| Error::io("starting a load balancer", source));
+        let (primary, standby) = tokio::try_join!(balancer(Ipv4Addr::LOCALHOST), balancer(STANDBY_ADDRESS))?;
         let mut tasks = JoinSet::new();
         let dns = start_dns(&router, options.speed, &mut tasks).await?;
         dns.publish("primary.elb.example", primary.addr());
@@ -121,12 +125,8 @@ impl Stage {
 
         progress("the workload in both Regions and Relight's control stack, from their templates");
         let deployer = Deployer::new(router.url(), ACCOUNT, &layout.venv, layout.target.join("stage/cache"));
-        let entries = Entries {
-            router: router.url().to_owned(),
-            dns: dns.addr().to_string(),
-            primary_port: primary.addr().port(),
-            standby_port: standby.addr().port(),
-        };
+        let entries =
+            Entries { router: router.url().to_owned(), dns: dns.addr().to_string(), primary_port: primary.addr().port(), standby: standby.addr() };
         rds.add_quarantine_group("sg-0a1b2c3d4e5f60718");
         let workload = workload::deploy(&layout, &deployer, &rds, &entries).await?;
         rds.set_delay(STANDBY, "shop-orders-replica", options.replication_delay);

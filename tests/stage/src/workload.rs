@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(crate) struct Entries {
     pub(crate) router: String,
     pub(crate) dns: String,
     pub(crate) primary_port: u16,
-    pub(crate) standby_port: u16,
+    pub(crate) standby: SocketAddr,
 }
 
 /// What was deployed, by its outputs.
@@ -99,7 +100,7 @@ pub(crate) async fn watch(
         ("standby", STANDBY.to_owned()),
         ("stop_bucket", workload.stop_bucket.clone()),
         ("primary_url", format!("http://127.0.0.1:{}", entries.primary_port)),
-        ("standby_url", format!("http://127.0.0.1:{}", entries.standby_port)),
+        ("standby_url", format!("http://{}", entries.standby)),
         ("health_check", workload.health_check.clone()),
         ("alarm", output(&alarm, "AlarmArn")?),
         ("hold", format!("{}s", speed.hold().as_secs())),

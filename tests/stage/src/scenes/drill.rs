@@ -75,5 +75,5 @@ fn summary(stage: &Stage, outcome: &Outcome, page: &std::path::Path) {
     println!("RPO  not part of a drill   objective {:.0} s", report.objectives.rpo_seconds);
     super::tell::functions(report);
     println!("Times on this stage: waits divided by {:.0}, the hold by {:.0}.", stage.speed.waits, stage.speed.hold);
-    println!("Report: {} and .json", page.display());
+    println!("Report: {} and .json", super::shown(page));
 }

@@ -114,5 +114,5 @@ fn summary(stage: &Stage, outcome: &Outcome, page: &std::path::Path) {
     );
     super::tell::functions(report);
     println!("Times on this stage: waits divided by {:.0} (health checks, ticks, TTLs, dwell).", stage.speed.waits);
-    println!("Report: {} and .json", page.display());
+    println!("Report: {} and .json", super::shown(page));
 }

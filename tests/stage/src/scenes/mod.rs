@@ -8,7 +8,7 @@ pub use drill::{Outcome as DrillOutcome, drill};
 pub use failover::{Outcome as FailoverOutcome, failover};
 pub use tell::Teller;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use relight::report::Report;
 use relight::run::RunId;
@@ -25,6 +25,12 @@ async fn fetch_report(stage: &Stage, run: &RunId) -> Result<(Report, PathBuf), E
     std::fs::write(&page, html).map_err(|source| Error::io("writing the report", source))?;
     let report = serde_json::from_str(&json).map_err(Error::part("reading the report"))?;
     Ok((report, page))
+}
+
+/// A path as it is typed from here.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
 
 async fn fetch(stage: &Stage, key: String) -> Result<String, Error> {

@@ -1,0 +1,29 @@
+//! A stage for a test, which ends with it.
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use relight_stage::{Error, Options, Stage};
+use tokio::sync::Mutex;
+
+/// Two cores carry one stage at a time: beside another, its times would say nothing.
+static SERIAL: Mutex<()> = Mutex::const_new(());
+
+/// Runs a scene on a stage of its own and ends the stage whatever becomes of the scene. The folder of a failed one stays, to be read.
+pub(crate) async fn with_stage(options: Options, scene: impl AsyncFnOnce(&Stage) -> Result<(), Error>) {
+    let _alone = SERIAL.lock().await;
+    let began = Instant::now();
+    let progress = Arc::new(move |what: &str| println!("{:>5.1} s  {what}", began.elapsed().as_secs_f64()));
+    let stage = Stage::start(Options { progress, ..options }).await.expect("a stage comes up");
+    println!("{:>5.1} s  the stage stands in {}", began.elapsed().as_secs_f64(), stage.folder.display());
+    let folder = stage.folder.clone();
+    let ended = AssertUnwindSafe(scene(&stage)).catch_unwind().await;
+    stage.shutdown().await;
+    match ended {
+        Ok(Ok(())) => drop(std::fs::remove_dir_all(folder)),
+        Ok(Err(error)) => panic!("{error}; see {}", folder.display()),
+        Err(panic) => resume_unwind(panic),
+    }
+}

@@ -1,0 +1,78 @@
+//! The monthly drill, and a primary that dies in the middle of one.
+
+use std::time::Duration;
+
+use relight::run::{Mode, Phase};
+use relight::state::Owed;
+use relight_stage::observe::until;
+use relight_stage::{Error, Options, PRIMARY, STANDBY, Speed, scenes};
+
+use crate::calls::{assert_found_in_drill, forbidden, forbidden_in_drill, promotions, refused_by_iam};
+use crate::common::with_stage;
+use crate::failover::assert_promoted_once;
+use crate::passwords::{Passwords, assert_kept};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_passes_and_leaves_everything_as_it_was() {
+    with_stage(Options::default(), async |stage| {
+        let passwords = Passwords::of(stage);
+        let outcome = scenes::drill(stage).await?;
+        assert_eq!((outcome.run.mode, outcome.run.phase), (Mode::Drill, Phase::Closed));
+        assert!(outcome.report.passed, "{:#?}", outcome.report.findings);
+        assert_eq!(outcome.differences(), [""; 0]);
+
+        let calls = stage.router.calls();
+        assert_eq!(forbidden_in_drill(&calls, PRIMARY), [""; 0]);
+        assert_found_in_drill(&calls);
+        assert_eq!(refused_by_iam(&calls), [""; 0]);
+        let sql = "select pg_is_in_recovery()::text";
+        let rows = stage.rds.sql(STANDBY, "shop-orders-replica", "postgres", sql).await.map_err(Error::part("asking the replica"))?;
+        assert_eq!(rows, [[Some("true".to_owned())]], "the real replica still replicates");
+
+        let passwords = passwords.stop().await;
+        assert!(passwords.len() > stage.workload.passwords.len(), "the drill rotated a disposable secret, and it was seen");
+        let report = stage.report(&format!("{}.json", outcome.run.id)).await?;
+        assert_kept(stage, &passwords, &[("the journal", format!("{:?}", stage.history(&outcome.run.id).await?)), ("the report", report)]);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_dies_in_a_drill_and_the_run_becomes_a_failover_that_leaves_no_copy() {
+    // A hold that is not over before anybody can have seen the primary down.
+    let options = Options { speed: Speed { hold: 40.0, ..Speed::default() }, ..Options::default() };
+    with_stage(options, async |stage| {
+        stage.fire_drill().await?;
+        until("the drill's copy", Duration::from_secs(30), async || {
+            let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+            let copy = snapshot.obligations.values().any(|owed| matches!(owed.what, Owed::Copy { .. }));
+            if copy { Ok(()) } else { Err(format!("{:?}", snapshot.obligations)) }
+        })
+        .await?;
+        stage.lose_primary().await;
+        let run = until("the standby serving, with nothing left of the drill", Duration::from_secs(120), async || {
+            let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+            let run = snapshot.head.run.clone().ok_or("no run")?;
+            let disposable = snapshot.obligations.values().filter(|owed| !matches!(owed.what, Owed::Capacity)).count();
+            if run.phase == Phase::Active && disposable == 0 { Ok(run) } else { Err(format!("{:?} {:?}, {disposable} owed", run.mode, run.phase)) }
+        })
+        .await?;
+        assert_eq!((run.mode, run.was_drill), (Mode::Failover, true));
+
+        let clients = stage.clients(STANDBY);
+        let instances = clients.rds.describe_db_instances().send().await.map_err(Error::part("describing DB instances"))?;
+        let names: Vec<&str> = instances.db_instances().iter().filter_map(|instance| instance.db_instance_identifier()).collect();
+        assert_eq!(names, ["shop-orders-replica"]);
+        let secrets = clients.secrets.list_secrets().send().await.map_err(Error::part("listing secrets"))?;
+        assert!(secrets.secret_list().iter().all(|secret| secret.name().is_some_and(|name| name.starts_with("shop/"))), "{secrets:?}");
+
+        let became = run.first_down.expect("a failover has a first Down").max(run.opened_at);
+        let calls = stage.router.calls();
+        assert_eq!(forbidden(&calls, PRIMARY, became), [""; 0]);
+        assert_eq!(refused_by_iam(&calls), [""; 0]);
+        assert_eq!(promotions(&calls).len(), 1, "{:#?}", promotions(&calls));
+        assert_promoted_once(stage).await
+    })
+    .await;
+}

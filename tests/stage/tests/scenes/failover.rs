@@ -1,0 +1,144 @@
+//! The primary Region dies under load.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use relight::run::{Mode, Phase};
+use relight_stage::observe::until;
+use relight_stage::scenes::{self, FailoverOutcome};
+use relight_stage::{Error, HEALTH, Options, PRIMARY, STANDBY, Stage};
+use serde::Deserialize;
+
+use crate::calls::{assert_found_in_failover, forbidden, promotions, refused_by_iam};
+use crate::common::with_stage;
+use crate::passwords::{Passwords, assert_kept};
+
+/// How long an old address is tried: the shop keeps a login for five seconds; a request that read it last may wait a second
+/// behind another's try before its user gives up, tries for 0.8 seconds itself, and the machine is busy.
+const TTL: SignedDuration = SignedDuration::from_millis(5000 + 1000 + 800 + 1000);
+/// The lag was sampled up to a sample's period before the failure; two rows are 50 ms apart, and both clocks are those of a busy machine.
+const TOLERANCE: f64 = 0.5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_dies_and_the_standby_serves_with_no_more_lost_than_estimated() {
+    with_stage(Options::default(), async |stage| {
+        let passwords = Passwords::of(stage);
+        let (outcome, received) = tokio::try_join!(scenes::failover(stage), received(stage))?;
+        assert_end(stage, &outcome).await?;
+        assert_logins(stage, &outcome).await?;
+
+        // What the replica had received when its source died is there; what it had not is what was lost.
+        let kept = orders(stage, STANDBY, "shop-orders-replica").await?;
+        assert!(!received.is_empty() && received.is_subset(&kept), "{} of {} rows are gone", received.difference(&kept).count(), received.len());
+        assert!(!outcome.lost.is_empty(), "a replica two seconds behind loses rows");
+        assert!(outcome.lost.iter().all(|row| !received.contains(&row.to_string())));
+        let estimate = outcome.report.measured.rpo_seconds.expect("the lag was known");
+        assert!(outcome.lost_seconds <= estimate + TOLERANCE, "{} s lost, {estimate} s estimated", outcome.lost_seconds);
+
+        let passwords = passwords.stop().await;
+        assert!(passwords.len() > stage.workload.passwords.len(), "the rotation made a password, and it was seen");
+        let journal = format!("{:?} {:?}", outcome.snapshot, stage.history(&outcome.run.id).await?);
+        let report = stage.report(&format!("{}.json", outcome.run.id)).await?;
+        let page = stage.report(&format!("{}.html", outcome.run.id)).await?;
+        assert_kept(stage, &passwords, &[("the journal", journal), ("the report", report), ("the report's page", page)]);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_but_the_standby_is_dark_and_it_serves_all_the_same() {
+    with_stage(Options::default(), async |stage| {
+        // No alarm, no control plane of DNS, no metric of a health check: what is left is the probe and what DNS answers.
+        stage.router.dark(HEALTH, true);
+        let outcome = scenes::failover(stage).await?;
+        assert_end(stage, &outcome).await?;
+        let alarm = &outcome.snapshot.evidence.observers.get("alarm").map(|seen| seen.word);
+        assert_ne!(*alarm, Some(relight::evidence::Word::Down), "nobody heard the alarm");
+        Ok(())
+    })
+    .await;
+}
+
+/// What each failover must come to.
+pub(crate) async fn assert_end(stage: &Stage, outcome: &FailoverOutcome) -> Result<(), Error> {
+    assert_eq!((outcome.run.mode, outcome.run.phase), (Mode::Failover, Phase::Active));
+    assert!(outcome.report.passed, "{:#?}", outcome.report.findings);
+    assert_calls(stage, outcome.run.opened_at);
+    assert_promoted_once(stage).await
+}
+
+/// One promotion, by the router's log, and none of the calls that a failover forbids.
+pub(crate) fn assert_calls(stage: &Stage, opened_at: Timestamp) {
+    let calls = stage.router.calls();
+    assert_eq!(forbidden(&calls, PRIMARY, opened_at), [""; 0]);
+    assert_found_in_failover(&calls, opened_at);
+    assert_eq!(refused_by_iam(&calls), [""; 0]);
+    assert_eq!(promotions(&calls).len(), 1, "{:#?}", promotions(&calls));
+}
+
+/// PostgreSQL's own count: each promotion begins a timeline.
+pub(crate) async fn assert_promoted_once(stage: &Stage) -> Result<(), Error> {
+    let sql = "select pg_is_in_recovery()::text, timeline_id::text from pg_control_checkpoint()";
+    let promoted = until("the promoted server's first checkpoint", Duration::from_secs(20), async || {
+        let rows = stage.rds.sql(STANDBY, "shop-orders-replica", "postgres", sql).await.map_err(|error| error.to_string())?;
+        let row: Vec<String> = rows.into_iter().flatten().flatten().collect();
+        if row == ["false", "1"] { Err(format!("{row:?}")) } else { Ok(row) }
+    })
+    .await?;
+    assert_eq!(promoted, ["false", "2"]);
+    Ok(())
+}
+
+/// The rows that had reached the replica when its source died.
+async fn received(stage: &Stage) -> Result<BTreeSet<String>, Error> {
+    until("a run", Duration::from_secs(90), async || {
+        let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+        snapshot.head.run.map(drop).ok_or("none yet".to_owned())
+    })
+    .await?;
+    let rows = orders(stage, STANDBY, "shop-orders-replica").await?;
+    assert_eq!(promotions(&stage.router.calls()).len(), 0, "the rows were read before the promotion");
+    Ok(rows)
+}
+
+async fn orders(stage: &Stage, region: &str, instance: &str) -> Result<BTreeSet<String>, Error> {
+    let rows = stage.rds.sql(region, instance, "shop", "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
+    Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+/// A line of the application's log of logins.
+#[derive(Debug, Deserialize)]
+struct Login {
+    time: Timestamp,
+    secret_version: String,
+    ok: bool,
+    sqlstate: Option<String>,
+}
+
+/// From the repointing on no login fails for its secret: not while old logins are cached, since the rotation leaves the user before
+/// alone, and not after. Who still holds the old address gets no answer from the dead primary, for as long as its cache keeps it.
+async fn assert_logins(stage: &Stage, outcome: &FailoverOutcome) -> Result<(), Error> {
+    let step = &outcome.snapshot.progress.rotation.secrets["shop/orders/app"];
+    let (repointed, rotated) = (step.repointed_at.expect("repointed"), step.rotated_at.expect("rotated"));
+    let read = || -> Vec<Login> {
+        let text = std::fs::read_to_string(stage.folder.join("logins-us-west-2.jsonl")).expect("the shop logs its logins");
+        text.lines().map(|line| serde_json::from_str(line).expect("a login")).collect()
+    };
+    until("a login after the rotation", Duration::from_secs(15), async || {
+        if read().iter().any(|login| login.ok && login.time > rotated + TTL) { Ok(()) } else { Err("none".to_owned()) }
+    })
+    .await
+    .or_else(|error| if Timestamp::now() > rotated + TTL { Ok(()) } else { Err(error) })?;
+    let logins = read();
+    let refused: Vec<&Login> =
+        logins.iter().filter(|login| login.time >= repointed && login.sqlstate.as_deref().is_some_and(|state| state.starts_with("28"))).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    let failed: Vec<&Login> = logins.iter().filter(|login| login.time > repointed + TTL && !login.ok).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    let before: BTreeSet<&str> = logins.iter().filter(|login| login.time < repointed).map(|login| login.secret_version.as_str()).collect();
+    let fresh = logins.iter().filter(|login| login.time > repointed && login.ok && !before.contains(login.secret_version.as_str()));
+    assert!(fresh.count() > 0, "somebody logged in with a version that the failover made");
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! What Relight promises, on the whole stage: real triggers, real binaries, a real PostgreSQL. One test a scene, one scene at a time.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod calls;
+mod crashes;
+mod drill;
+mod failover;
+mod passwords;
+mod recovers;
+mod refused;

@@ -3,12 +3,12 @@
 use jiff::SignedDuration;
 use relight::run::Mode::Failover;
 use relight::run::Phase::{Activating, Active, Closed, Confirmed, StoodDown, Suspected};
-use relight::state::{Key, Place};
+use relight::state::{Head, HoldSwitch, Key, Place};
 use relight_suites::{
     Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, is, minutes, peace, phase, primary_fails, primary_returns, report, reported, run, said,
 };
 use relight_world::database::LagFeed;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const COMPOSITE: &str = include_str!("../../events/alarm-composite.json");
 
@@ -90,10 +90,18 @@ async fn an_old_writer_that_was_dark_is_fenced_when_its_region_comes_back_and_ge
 async fn a_primary_that_is_back_before_the_point_of_no_return_gets_everything_back() {
     let mut control = peace(PLAN, Delivery::prompt()).await;
     let before = Standing::of(&control.world);
+    // A person holds it at the very moment at which the primary is held out.
+    let world = control.world.clone();
+    control.world.calls.witness(move |call| {
+        if call.operation == "s3:PutObject" && call.about == "STOP" {
+            let until = world.now() + minutes(60);
+            let head = Head { hold: Some(HoldSwitch { until, by: "ana".to_owned() }), ..world.journal.snapshot().head };
+            world.journal.set(Key::Head, json!(head));
+        }
+    });
     primary_fails(&control.world);
     let held_out = control.run_until(minutes(10), |world| world.journal.snapshot().progress.traffic.held_out_at.is_some()).await;
     expect(held_out, &control);
-    control.order("hold").await;
     control.run_for(minutes(2)).await;
     assert_eq!((phase(&control.world), control.world.traffic.stop()), (Some((Failover, Confirmed)), true));
     assert_ne!(Standing::of(&control.world).services, before.services, "nothing was raised");

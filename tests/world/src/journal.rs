@@ -82,7 +82,10 @@ impl Journal for MemoryJournal {
                 }
             }
             for (run, entry) in entries {
-                table.history.entry(run).or_default().push(entry);
+                let history = table.history.entry(run).or_default();
+                history.push(entry);
+                // By time, whoever wrote first: the time is the key of a line.
+                history.sort_by_key(|entry| entry.at);
             }
             Ok(Written::Done)
         };

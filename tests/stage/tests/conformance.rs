@@ -1,0 +1,113 @@
+//! One suite of each port, which the in-memory world and the stage both pass.
+//!
+//! The loops of the functions are proven over the world, and what they do to AWS over the stage. That the two mean the same by
+//! a port is proven here: where they differ, one of them is wrong about AWS.
+
+mod suites;
+
+use aws_sdk_secretsmanager::types::ReplicaRegionType;
+use jiff::Timestamp;
+use relight::aws::Aws;
+use relight::aws::compute::AwsCompute;
+use relight::aws::database::AwsDatabase;
+use relight::aws::notices::SnsNotices;
+use relight::aws::reports::S3Reports;
+use relight::aws::secrets::AwsSecrets;
+use relight::aws::stop::AwsTraffic;
+use relight::plan::{Plan, Secret};
+use relight_stage::{Options, PRIMARY, STANDBY, Stage};
+use relight_world::World;
+
+/// The stage's own plan with its placeholders filled in, so that both have the same services, groups, databases and secrets.
+fn plan_of_a_world() -> String {
+    let text = include_str!("../workload/relight.toml");
+    let values = [
+        ("account", "123456789012"),
+        ("primary", PRIMARY),
+        ("standby", STANDBY),
+        ("stop_bucket", "shop-stop"),
+        ("primary_url", "http://127.0.0.1:1"),
+        ("standby_url", "http://127.0.0.1:2"),
+        ("health_check", "hc-1"),
+        ("alarm", "arn:aws:cloudwatch:us-east-1:123456789012:alarm:shop-primary-health"),
+        ("hold", "6s"),
+        ("dwell", "5s"),
+        ("cool_down", "75s"),
+    ];
+    values.into_iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+fn world() -> (World, Plan) {
+    let text = plan_of_a_world();
+    (World::with_plan(&text), Plan::stored(&text).expect("a plan"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worlds_journal_passes() {
+    suites::journal(&world().0.journal).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worlds_compute_passes() {
+    let (world, plan) = world();
+    suites::compute(&world.compute, &plan).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worlds_database_passes() {
+    let (world, plan) = world();
+    suites::database(&world.database, &plan, || world.now()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worlds_secrets_pass() {
+    let (world, plan) = world();
+    suites::disposable_secrets(&world.secrets).await;
+    suites::replica_secret(&world.secrets, &plan.secrets[0]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worlds_traffic_passes() {
+    let (world, plan) = world();
+    suites::stop(&world.traffic, &plan.traffic).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worlds_notices_and_reports_pass() {
+    let (world, _) = world();
+    suites::notices(&world.notices).await;
+    suites::reports(&world.reports).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stage_passes() {
+    let stage = Stage::start(Options::default()).await.expect("a stage");
+    // No function looks on while its journal, its bucket and its replica are played with.
+    stage.router.set_rate_factor(0.01);
+    tokio::time::sleep(stage.speed.shortened(60) + std::time::Duration::from_millis(500)).await;
+    let text = std::fs::read_to_string(stage.folder.join("relight.toml")).expect("the stage's plan");
+    let plan = Plan::stored(&text).expect("a plan");
+    let aws = Aws::from_config(relight_stage::aws::config(stage.router.url(), STANDBY));
+    let output = |name: &str| stage.workload.control.outputs.get(name).expect("an output of infra/control").clone();
+
+    suites::journal(&stage.journal().expect("a journal")).await;
+    suites::database(&AwsDatabase::new(&aws), &plan, Timestamp::now).await;
+    let secrets = AwsSecrets::new(&aws, stage.function("rotate-secret").expect("a function"));
+    suites::disposable_secrets(&secrets).await;
+    suites::replica_secret(&secrets, &fresh_secret(&stage, &plan).await).await;
+    suites::compute(&AwsCompute::new(&aws), &plan).await;
+    suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
+    suites::reports(&S3Reports::new(&aws, output("ReportsBucket"))).await;
+    suites::stop(&AwsTraffic::new(&aws, Some(&stage.dns_addr().to_string())), &plan.traffic).await;
+    stage.shutdown().await;
+}
+
+/// A secret of the primary Region with a replica here: the applications' own stay what they are.
+async fn fresh_secret(stage: &Stage, plan: &Plan) -> Secret {
+    let secret = Secret { name: "conformance/fresh".to_owned(), ..plan.secrets[0].clone() };
+    let value = r#"{"engine":"postgres","host":"primary.example","port":5432,"username":"u","password":"p","kept":{"as":"it is"}}"#;
+    let replica = ReplicaRegionType::builder().region(STANDBY).build();
+    let create = stage.clients(PRIMARY).secrets.create_secret().name(&secret.name).secret_string(value).add_replica_regions(replica);
+    create.send().await.expect("created in the primary Region");
+    secret
+}

@@ -1,0 +1,69 @@
+//! What each port promises, whoever implements it.
+
+mod compute;
+mod database;
+mod journal;
+mod secrets;
+
+use std::time::Duration;
+
+pub(crate) use compute::compute;
+pub(crate) use database::database;
+pub(crate) use journal::journal;
+pub(crate) use secrets::{disposable_secrets, replica_secret};
+
+use relight::plan;
+use relight::ports::{Fetched, Notice, Notices, Reports, Traffic};
+use relight::run::RunId;
+
+/// A name that no plan of the stage has: nobody sweeps away what a suite makes.
+pub(crate) const PLAN: &str = "conformance";
+
+pub(crate) fn run() -> RunId {
+    RunId("drill-20260105T000500Z".to_owned())
+}
+
+/// Looks every 100 ms, at most two minutes: real ones on the stage, none at all in the world.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let mut last = String::new();
+    for _ in 0..1200 {
+        match look().await {
+            Ok(found) => return found,
+            Err(seen) => last = seen,
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what} was never seen; last seen: {last}");
+}
+
+pub(crate) async fn stop<T: Traffic>(traffic: &T, names: &plan::Traffic) {
+    let seen = async |present: bool| {
+        assert_eq!(traffic.stop_is_present(names).await.expect("a look"), present);
+        let Fetched::Answered { status, .. } = traffic.stop_as_checkers_see_it(names).await else { panic!("no answer") };
+        assert_eq!(status == 200, present, "to a stranger: {status}");
+    };
+    seen(false).await;
+    traffic.remove_stop(names).await.expect("removing what is absent is no error");
+    for _ in 0..2 {
+        traffic.put_stop(names).await.expect("put");
+        seen(true).await;
+    }
+    for _ in 0..2 {
+        traffic.remove_stop(names).await.expect("removed");
+        seen(false).await;
+    }
+}
+
+pub(crate) async fn notices<N: Notices>(notices: &N) {
+    let progress = Notice::Progress { plan: PLAN.to_owned(), run: run().0, what: "a \"quoted\" part is complete".to_owned() };
+    notices.publish(&progress).await.expect("published");
+    let people = Notice::People { subject: "Relight conformance".to_owned(), text: "two\nlines".to_owned() };
+    notices.publish(&people).await.expect("published");
+}
+
+pub(crate) async fn reports<R: Reports>(reports: &R) {
+    for _ in 0..2 {
+        let place = reports.put(&run().0, "{}", "<p>").await.expect("put");
+        assert!(place.starts_with("s3://") && place.ends_with(&format!("/{}.html", run())), "{place}");
+    }
+}

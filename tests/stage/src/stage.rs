@@ -88,8 +88,10 @@ pub struct Stage {
     _groups: Groups,
 }
 
-/// The standby's load balancer. With the primary's address, users' name would seem to answer the standby all the time.
-const STANDBY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// What DNS answers for the load balancers. In AWS no two share an address, and who compares answers relies on it; these are of a range
+/// that no network uses. What listens does so on 127.0.0.1, found by its port.
+const PRIMARY_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const STANDBY_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
 static STAGES: AtomicU32 = AtomicU32::new(0);
 
@@ -115,13 +117,12 @@ impl Stage {
         };
         let router = Router::start(settings).await.map_err(Error::part("starting the router"))?;
         let emulators = Emulators::start(&layout, &folder, router.url(), ministack, moto, &groups).await?;
-        let balancer =
-            async |address| Balancer::start_at(address).await.map(Arc::new).map_err(|source| Error::io("starting a load balancer", source));
-        let (primary, standby) = tokio::try_join!(balancer(Ipv4Addr::LOCALHOST), balancer(STANDBY_ADDRESS))?;
+        let balancer = async || Balancer::start().await.map(Arc::new).map_err(|source| Error::io("starting a load balancer", source));
+        let (primary, standby) = tokio::try_join!(balancer(), balancer())?;
         let mut tasks = JoinSet::new();
         let dns = start_dns(&router, options.speed, &mut tasks).await?;
-        dns.publish("primary.elb.example", primary.addr());
-        dns.publish("standby.elb.example", standby.addr());
+        dns.publish("primary.elb.example", SocketAddr::new(PRIMARY_ADDRESS.into(), primary.addr().port()));
+        dns.publish("standby.elb.example", SocketAddr::new(STANDBY_ADDRESS.into(), standby.addr().port()));
 
         progress("the workload in both Regions and Relight's control stack, from their templates");
         let deployer = Deployer::new(router.url(), ACCOUNT, &layout.venv, layout.target.join("stage/cache"));

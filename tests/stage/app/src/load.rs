@@ -11,7 +11,7 @@ mod outage;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -215,7 +215,9 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Connection, String> {
-        let address = self.resolver.resolve_http(&self.settings.host).await.map_err(|error| error.to_string())?;
+        let answered = self.resolver.resolve_http(&self.settings.host).await.map_err(|error| error.to_string())?;
+        // The address tells one load balancer from another, as in AWS; on this machine all of them listen on 127.0.0.1, each on its own port.
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), answered.port());
         let stream = TcpStream::connect(address).await.map_err(|error| format!("connecting to {address}: {error}"))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         // Ends by itself when its sender is dropped.

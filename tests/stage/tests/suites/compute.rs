@@ -15,6 +15,7 @@ async fn group<C: Compute>(compute: &C, name: &GroupName) -> Option<GroupState> 
     found.remove(name).expect("an answer for what was asked").expect("a look")
 }
 
+#[track_caller]
 fn stays(refused: Result<(), CallError>) {
     let error = refused.expect_err("it must be refused");
     assert!(!error.passes(), "it would be tried again for ever: {error}");
@@ -62,8 +63,6 @@ pub(crate) async fn compute<C: Compute>(compute: &C, plan: &Plan) {
         if up { Ok(()) } else { Err(format!("{state:?}")) }
     })
     .await;
-
-    stays(compute.resize(&Resize::Group { group: workers.clone(), min: 2, desired: 9, max: 4, instances: None }).await);
 
     let down = [
         Resize::Bounds { service: web.clone(), bounds: Bounds { min: 1, max: 2 } },

@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_secs(60);
 const ROTATION: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(60);
 const RETRIES: u32 = 2;
+/// How often a test looks while nothing is written: a look at the whole world costs more than an invocation.
+const LOOK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
@@ -155,6 +157,11 @@ impl Control {
         }
     }
 
+    /// How events arrive from now on.
+    pub fn set_delivery(&mut self, delivery: Delivery) {
+        self.delivery = delivery;
+    }
+
     /// From now on this function is never invoked.
     pub fn break_function(&mut self, function: Function) {
         self.broken.push(function);
@@ -189,9 +196,9 @@ impl Control {
         let end = Instant::now() + Duration::try_from(within).expect("a time to come");
         let mut writes = None;
         loop {
-            // What a test waits for is in the journal, or in what AWS does within a second of it.
+            // What a test waits for is in the journal, or in what AWS does by itself.
             let looked = (self.world.journal.writes(), Instant::now());
-            if writes.is_none_or(|(writes, at): (u32, Instant)| writes != looked.0 || at.elapsed() >= Duration::from_secs(1)) {
+            if writes.is_none_or(|(writes, at): (u32, Instant)| writes != looked.0 || at.elapsed() >= LOOK) {
                 writes = Some(looked);
                 if done(&self.world) {
                     return true;

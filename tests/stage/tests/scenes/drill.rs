@@ -43,6 +43,8 @@ async fn primary_dies_in_a_drill_and_the_run_becomes_a_failover_that_leaves_no_c
     // A hold that is not over before anybody can have seen the primary down.
     let options = Options { speed: Speed { hold: 40.0, ..Speed::default() }, ..Options::default() };
     with_stage(options, async |stage| {
+        // Two samples of the lag, as in any life before a failure.
+        tokio::time::sleep(stage.speed.shortened(60) * 2).await;
         stage.fire_drill().await?;
         until("the drill's copy", Duration::from_secs(30), async || {
             let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;

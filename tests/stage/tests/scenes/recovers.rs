@@ -18,6 +18,8 @@ async fn a_primary_that_recovers_before_the_point_of_no_return_keeps_serving() {
         // The operator's hold is what keeps this failover before its point of no return, as an approval or a refusal would.
         stage.order("monthly-drill", "hold").await?;
         let before = stage.state().await?;
+        // Two samples of the lag, as in any life before a failure.
+        tokio::time::sleep(stage.speed.shortened(60) * 2).await;
         stage.lose_primary().await;
         let run = until("the primary held out of traffic", Duration::from_secs(60), async || {
             let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;

@@ -68,8 +68,8 @@ fn sample(calls: &[Call]) -> Vec<(usize, Fault)> {
     for ((operation, _), calls) in about {
         let looks = ["Describe", "Get", "Head", "List", "dns:", "http:"].iter().any(|look| operation.contains(look));
         match operation {
-            "dynamodb:TransactWriteItems" => sample.extend(calls.into_iter().step_by(9).zip(FAULTS.into_iter().cycle())),
-            "dynamodb:Query" => sample.extend(calls.into_iter().step_by(90).zip(FAULTS.into_iter().cycle())),
+            "dynamodb:TransactWriteItems" => sample.extend(calls.into_iter().step_by(18).zip(FAULTS.into_iter().cycle())),
+            "dynamodb:Query" => sample.extend(calls.into_iter().step_by(200).zip(FAULTS.into_iter().cycle())),
             _ if looks => sample.push((calls[calls.len() / 2], FAULTS[calls.len() % 2])),
             _ => {
                 let ends = [calls[0], calls[calls.len() - 1]];

@@ -58,13 +58,21 @@ pub struct Options {
     pub replication_delay: Duration,
     /// What RDS's metric says of every replica's lag, in seconds, in place of what is measured. -1 is AWS's word for unknown.
     pub lag: Option<f64>,
+    /// When a drill and what it made must be gone.
+    pub drill_deadline: Duration,
     /// Told what is being done while the stage comes up.
     pub progress: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { speed: Speed::default(), replication_delay: Duration::from_secs(2), lag: None, progress: Arc::new(|_| ()) }
+        Options {
+            speed: Speed::default(),
+            replication_delay: Duration::from_secs(2),
+            lag: None,
+            drill_deadline: Duration::from_secs(600),
+            progress: Arc::new(|_| ()),
+        }
     }
 }
 
@@ -155,7 +163,7 @@ impl Stage {
         };
         progress("both Regions healthy, the watcher looking");
         stage.in_peace().await?;
-        stage.plan = workload::watch(&stage.layout, &deployer, &stage.workload, &entries, options.speed, &stage.folder).await?;
+        stage.plan = workload::watch(&stage.layout, &deployer, &stage.workload, &entries, &options, &stage.folder).await?;
         stage.watched().await?;
         Ok(stage)
     }
@@ -272,7 +280,9 @@ async fn start_rds(layout: &Layout, folder: &Path, groups: &Groups) -> Result<Rd
         account: ACCOUNT.to_owned(),
         data_dir: folder.to_owned(),
         postgres,
-        timing: Timing::default(),
+        // Not shortened, as CloudWatch's minutes are not: with the time shortened, a primary that dies just before the minute is full would
+        // leave a -1 in the one sample that the lag is judged by, which in AWS takes a first Down half a minute late.
+        timing: Timing { unheard: Duration::from_secs(30), ..Timing::default() },
         on_spawn: Some(Arc::new(move |group| groups.add(group))),
     };
     Rds::start(settings).await.map_err(Error::part("starting RDS"))

@@ -18,7 +18,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 use crate::layout::Layout;
-use crate::stage::Speed;
+use crate::stage::Options;
 use crate::{ACCOUNT, Error, HEALTH, PRIMARY, STANDBY};
 
 /// The database that the shop writes to.
@@ -89,9 +89,10 @@ pub(crate) async fn watch(
     deployer: &Deployer,
     workload: &Workload,
     entries: &Entries,
-    speed: Speed,
+    options: &Options,
     folder: &Path,
 ) -> Result<PathBuf, Error> {
+    let speed = options.speed;
     let parameters = [("PrimaryCheck", workload.health_check.clone()), ("TopicArn", workload.topic.clone())];
     let alarm = stack(layout, deployer, "shop-alarm", HEALTH, "tests/stage/workload/alarm.yaml", parameters).await?;
     let values = [
@@ -104,6 +105,7 @@ pub(crate) async fn watch(
         ("health_check", workload.health_check.clone()),
         ("alarm", output(&alarm, "AlarmArn")?),
         ("hold", format!("{}s", speed.hold().as_secs())),
+        ("deadline", format!("{}s", options.drill_deadline.as_secs())),
         ("dwell", format!("{}s", speed.shortened(60).as_secs().max(1))),
         ("cool_down", format!("{}s", speed.shortened(900).as_secs().max(1))),
     ];

@@ -15,6 +15,7 @@ use nix::unistd::{Uid, User};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::process::Command;
 
 pub(crate) const ADMIN: &str = "rdsadmin";
@@ -42,7 +43,6 @@ max_wal_senders = 10
 wal_keep_size = 256MB
 max_wal_size = 128MB
 wal_sender_timeout = 5s
-wal_receiver_timeout = 5s
 wal_receiver_status_interval = 1s
 wal_retrieve_retry_interval = 200ms
 autovacuum_naptime = 10min
@@ -163,7 +163,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// Makes `home` anew: what an earlier stage left there is removed.
-    pub(crate) async fn prepare(binaries: Binaries, home: &Path) -> Result<Postgres, Error> {
+    pub(crate) async fn prepare(binaries: Binaries, home: &Path, unheard: Duration) -> Result<Postgres, Error> {
         let postgres = Postgres {
             binaries,
             owner: Owner::choose()?,
@@ -184,7 +184,7 @@ impl Postgres {
         made?;
         let shipped = template.join("postgresql.conf");
         let shipped_text = std::fs::read_to_string(&shipped).map_err(|source| Error::Folder { operation: "read", path: shipped.clone(), source })?;
-        postgres.write(&shipped, &format!("{shipped_text}{CONFIGURATION}"))?;
+        postgres.write(&shipped, &format!("{shipped_text}{CONFIGURATION}wal_receiver_timeout = {}ms\n", unheard.as_millis()))?;
         postgres.write(&template.join("pg_hba.conf"), ACCESS)?;
         Ok(postgres)
     }

@@ -39,6 +39,8 @@ pub struct Timing {
     pub deleting: Duration,
     /// How often an idle source makes a transaction of its own. RDS: 5 min.
     pub heartbeat: Duration,
+    /// How long a replica takes a silent link for alive; from then on its `ReplicaLag` is -1. RDS: 30 s.
+    pub unheard: Duration,
 }
 
 impl Default for Timing {
@@ -51,6 +53,7 @@ impl Default for Timing {
             modifying: Duration::from_millis(500),
             deleting: Duration::from_millis(300),
             heartbeat: Duration::from_secs(300),
+            unheard: Duration::from_secs(5),
         }
     }
 }
@@ -83,7 +86,7 @@ pub(crate) struct Inner {
 
 impl Rds {
     pub async fn start(settings: Settings) -> Result<Rds, Error> {
-        let postgres = Postgres::prepare(settings.postgres, &settings.data_dir.join("postgres")).await?;
+        let postgres = Postgres::prepare(settings.postgres, &settings.data_dir.join("postgres"), settings.timing.unheard).await?;
         let inner = Arc::new(Inner {
             account: settings.account,
             timing: settings.timing,

@@ -40,8 +40,9 @@ async fn a_drill_passes_and_leaves_everything_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn primary_dies_in_a_drill_and_the_run_becomes_a_failover_that_leaves_no_copy() {
-    // A hold that is not over before anybody can have seen the primary down.
-    let options = Options { speed: Speed { hold: 40.0, ..Speed::default() }, ..Options::default() };
+    // The hold is not over before anybody can have seen the primary down, and what the drill made does not outlive its deadline.
+    let speed = Speed { hold: 150.0, ..Speed::default() };
+    let options = Options { speed, drill_deadline: Duration::from_secs(50), ..Options::default() };
     with_stage(options, async |stage| {
         // Two samples of the lag, as in any life before a failure.
         tokio::time::sleep(stage.speed.shortened(60) * 2).await;

@@ -4,35 +4,38 @@ use std::time::{Duration, Instant};
 
 use relight::evidence::Word;
 use relight::ports::EntryKind;
-use relight::run::{Mode, Phase};
+use relight::run::{Mode, Phase, Run};
+use relight::state::TrafficProgress;
 use relight_stage::observe::until;
-use relight_stage::{Options, Stage};
+use relight_stage::{Error, Options, Stage};
+use stage_router::{Fault, FaultKind};
 
 use crate::calls::{promotions, refused_by_iam};
 use crate::common::with_stage;
 use crate::refused::{same_state, until_phase};
 
+const SWITCH_TRAFFIC: &str = "shop-relight-switch-traffic";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_recovers_before_the_point_of_no_return_keeps_serving() {
     with_stage(Options::default(), async |stage| {
-        // The operator's hold is what keeps this failover before its point of no return, as an approval or a refusal would.
-        stage.order("monthly-drill", "hold").await?;
         let before = stage.state().await?;
+        // The operator's hold keeps this failover before its point of no return. STOP is put when nothing else stands in the way, so the
+        // word must fall between the two: S3 takes its time.
+        stage.router.fault(Fault::new(FaultKind::Delay(Duration::from_secs(3))).service("s3").operation("PutObject").caller(SWITCH_TRAFFIC));
         // Two samples of the lag, as in any life before a failure.
         tokio::time::sleep(stage.speed.shortened(60) * 2).await;
         stage.lose_primary().await;
-        let run = until("the primary held out of traffic", Duration::from_secs(60), async || {
-            let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
-            let run = snapshot.head.run.clone().ok_or("no run")?;
-            let held_out = snapshot.progress.traffic.held_out_at.is_some();
-            if run.phase == Phase::Confirmed && held_out { Ok(run) } else { Err(format!("{:?}, held out: {held_out}", run.phase)) }
-        })
-        .await?;
-        assert!(stage.is_stopped().await?, "STOP latches until the run is given up");
+        traffic(stage, "STOP asked for", |traffic| traffic.stop_asked_at.is_some()).await?;
+        stage.order("monthly-drill", "hold").await?;
+        let run = traffic(stage, "the primary held out of traffic", |traffic| traffic.held_out_at.is_some()).await?;
+        assert_eq!(run.phase, Phase::Confirmed);
+        assert!(stage.is_stopped().await?);
 
         stage.return_primary().await?;
         let run = until_phase(stage, Phase::Closed, &run).await?;
         assert_eq!((run.words.stand_down, run.committed_at), (None, None), "by itself, and before the point of no return");
+        stage.order("monthly-drill", "release").await?;
         same_state(stage, &before).await?;
         assert!(!stage.is_stopped().await?);
         let calls = stage.router.calls();
@@ -90,6 +93,16 @@ async fn a_primary_that_flaps_faster_than_the_dwell_is_never_confirmed() {
         Ok(())
     })
     .await;
+}
+
+/// Waits for something in switch-traffic's progress.
+async fn traffic(stage: &Stage, what: &str, there: impl Fn(&TrafficProgress) -> bool) -> Result<Run, Error> {
+    until(what, Duration::from_secs(60), async || {
+        let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+        let run = snapshot.head.run.clone().ok_or("no run")?;
+        if there(&snapshot.progress.traffic) { Ok(run) } else { Err(format!("{:?}, {:?}", run.phase, snapshot.progress.traffic)) }
+    })
+    .await
 }
 
 /// The watcher and one witness of the health check both say `word`: the quorum of the stage's plan.

@@ -31,6 +31,7 @@ fn plan_of_a_world() -> String {
         ("health_check", "hc-1"),
         ("alarm", "arn:aws:cloudwatch:us-east-1:123456789012:alarm:shop-primary-health"),
         ("hold", "6s"),
+        ("deadline", "10m"),
         ("dwell", "5s"),
         ("cool_down", "75s"),
     ];

@@ -36,7 +36,7 @@ pub(crate) async fn disposable_secrets<S: Secrets>(secrets: &S) {
     assert_eq!(text(secrets, name.as_str(), Stage::Current).await.as_deref(), Some(value("one").to_json().as_str()), "every key, in its order");
     assert_eq!(text(secrets, &made.arn, Stage::Current).await.as_deref(), Some(value("one").to_json().as_str()), "by its ARN as well");
     assert_eq!(text(secrets, name.as_str(), Stage::Pending).await, None);
-    assert_eq!(secrets.disposables(PLAN).await.expect("a look"), [name.clone()]);
+    assert_eq!(secrets.disposables(PLAN).await.expect("a look"), std::slice::from_ref(&name));
     assert_eq!(secrets.disposables("another").await.expect("a look"), []);
 
     // A token names a version: the same again is no error, another value under it is.

@@ -214,7 +214,15 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         if parsed.triggers.is_empty() {
             return Err(NudgeError::Unreadable(parsed.unreadable));
         }
-        let answer = self.turns(work, parsed.triggers).await;
+        // A stack that was just deployed ticks before it has a plan: nothing to do, and nothing to fill the dead letters with. Whoever brings
+        // more than a tick is told by an error.
+        let only_ticks = parsed.unreadable.is_empty() && parsed.triggers.iter().all(|trigger| *trigger == Trigger::Tick);
+        let answer = match self.turns(work, parsed.triggers).await {
+            Err(error @ NudgeError::NoPlan) if only_ticks => {
+                return Ok(Answer { function: W::NAME.to_owned(), phase: "no plan".to_owned(), way_on: error.to_string(), ..Answer::default() });
+            }
+            answer => answer,
+        };
         if let Err(error) = &answer {
             self.voice.say(Level::Error, &error.to_string(), None);
         }

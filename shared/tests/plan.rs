@@ -113,6 +113,11 @@ fn a_name_that_stands_twice_is_refused() {
 }
 
 #[test]
+fn a_poll_that_would_sleep_through_a_failover_is_refused() {
+    one("dwell = \"1m\"", "poll = \"1h\"", "policy.poll", "sleep through");
+}
+
+#[test]
 fn names_that_a_drill_would_delete_are_refused() {
     one("replica = \"shop-orders-replica\"", "replica = \"relight-drill-orders\"", "database[0].replica", "named like a disposable copy");
 }

@@ -347,10 +347,10 @@ impl Found {
             "shorten the dwell or lengthen suspicion_deadline",
         );
         self.unless(
-            policy.poll >= SignedDuration::from_secs(1),
+            (SignedDuration::from_secs(1)..=SignedDuration::from_mins(1)).contains(&policy.poll),
             "policy.poll",
-            format!("{:#} would meet the services' throttles", policy.poll),
-            "give at least 1s",
+            format!("{:#} would meet the services' throttles, or sleep through what others wait for", policy.poll),
+            "give 1s to 1m",
         );
         self.unless(
             (1..=100).contains(&policy.least_capacity),

@@ -490,3 +490,14 @@ async fn a_step_is_told_to_the_functions_and_to_people_and_a_silent_topic_stops_
         assert_eq!((progress, told.len()), if silent { (0, 0) } else { (2, 4) });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn before_a_plan_is_put_a_tick_is_answered_and_an_order_is_an_error() {
+    let world = World::with_plan(PLAN);
+    world.journal.set(Key::Head, json!(Head { plan_version: 9, ..Head::default() }));
+    let mut work = Fake::<ScaleUp>::ends(Next::Idle);
+    let answer = world.tick(&mut work).await.expect("an answer");
+    assert!(answer.way_on.contains("relight plan put"), "{answer:?}");
+    let order = world.nudge(&mut work, json!({ "operator": { "command": "failover" } })).await;
+    assert!(matches!(order, Err(NudgeError::NoPlan)), "{order:?}");
+}

@@ -183,7 +183,8 @@ async fn plans_that_are_not_put(stage: &Stage) {
     let (done, why) = put(&text).await;
     assert!(!done && why.contains("it is the plan in force, version 1"), "{why}");
     let after = snapshot(stage).await;
-    assert_eq!((before.head, before.plans), (after.head, after.plans));
+    // Only the plan: a run that is open may go on meanwhile.
+    assert_eq!((before.head.plan_version, before.plans), (after.head.plan_version, after.plans));
 }
 
 async fn alarms_that_say_nothing_new(stage: &Stage, sent: &Sent) {

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use relight::report::Report;
+use relight::report::{Lost, Report};
 use relight::run::{Phase, Run};
 use relight::state::Snapshot;
 use stage_app::load::{self, Kind, Load, Record};
 use uuid::Uuid;
 
-use super::{Teller, fetch_report};
+use super::{Teller, fetch_report, write_report};
 use crate::observe::until;
 use crate::workload::DATABASE;
 use crate::{Error, PRIMARY, STANDBY, Stage};
@@ -57,8 +57,10 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
     tokio::time::sleep(LASTING * 2).await;
     let records = load.stop().await;
 
-    let (report, page) = fetch_report(stage, &run.id).await?;
+    let mut report = fetch_report(stage, &run.id).await?;
     let (lost, lost_seconds, committed) = count_lost(stage, &records).await?;
+    report.count(Lost { rows: lost.len() as u64, seconds: lost_seconds });
+    let page = write_report(stage, &report)?;
     let out = |kind| {
         load::outages(&records, kind, LASTING).iter().filter_map(|outage| outage.length()).map(|length| length.as_secs_f64()).fold(0.0_f64, f64::max)
     };

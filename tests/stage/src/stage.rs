@@ -233,14 +233,14 @@ impl Stage {
         self.emulators.kill_function(name)
     }
 
-    /// Waits until every observer has said Up once.
+    /// Waits until every observer has said Up once, and nothing is open.
     async fn watched(&self) -> Result<(), Error> {
-        crate::observe::until("the observers saying Up", Duration::from_secs(30), async || {
+        crate::observe::until("the observers saying Up, and no run open", Duration::from_secs(60), async || {
             for workload in self.workloads() {
                 let snapshot = self.snapshot_of(workload).await.map_err(|error| error.to_string())?;
                 let up = |name: &str| snapshot.evidence.observers.get(name).is_some_and(|seen| seen.word == relight::evidence::Word::Up);
-                if !(up("watcher") && up("checkers")) {
-                    return Err(format!("{}: {:?}", workload.name, snapshot.evidence));
+                if !(up("watcher") && up("checkers") && snapshot.head.open_run().is_none()) {
+                    return Err(format!("{}: {:?}, {:?}", workload.name, snapshot.evidence, snapshot.head.run));
                 }
             }
             Ok(())

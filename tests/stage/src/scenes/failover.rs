@@ -16,6 +16,8 @@ use crate::{Error, PRIMARY, STANDBY, Stage};
 
 /// A success ends an outage when nothing fails for this long after it.
 const LASTING: Duration = Duration::from_secs(2);
+/// For how long users write before the primary dies: longer than the replica is behind, so that rows are kept and rows are lost.
+const WRITTEN: Duration = Duration::from_millis(2500);
 
 /// What a failover under load came to.
 #[derive(Debug)]
@@ -39,8 +41,7 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
     let load = Load::start(load::Settings::new(stage.dns_addr(), &stage.workload.plan.traffic.record));
     println!("\nA constant load of reads and writes arrives through the stage's DNS; the primary serves.");
     until("users served by the primary", Duration::from_secs(20), async || served(&load.records(), PRIMARY, Timestamp::MIN)).await?;
-    // One period of the metric: the replica's lag has been measured, as in any life before a failure.
-    tokio::time::sleep(stage.speed.shortened(60)).await;
+    tokio::time::sleep(WRITTEN).await;
 
     let died = Timestamp::now();
     stage.lose_primary().await;

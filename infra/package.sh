@@ -19,7 +19,8 @@ export PATH="$venv/bin:$PATH"
 # A panic ends the process (panic = "abort"), so that nothing ever unwinds and the tables for it are dead weight.
 separator=$(printf '\037')
 flags="-Cforce-unwind-tables=no"
-for path in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust" "$target=/target" "$root=/relight"; do
+# Where two fit a path the later one holds, so that it makes no difference whether target/ lies in this folder.
+for path in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust" "$root=/relight" "$target=/target"; do
     flags="$flags$separator--remap-path-prefix=$path"
 done
 export CARGO_ENCODED_RUSTFLAGS="$flags"

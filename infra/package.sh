@@ -9,6 +9,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 venv=${RELIGHT_VENV:-$root/target/venv}
 target=${CARGO_TARGET_DIR:-$root/target}
+case $target in /*) ;; *) target=$root/$target ;; esac
 [ -x "$venv/bin/cargo-lambda" ] || { echo "package: cargo-lambda is not installed; run make tools" >&2; exit 1; }
 cd "$root"
 [ $# -gt 0 ] || set -- $(ls functions)
@@ -23,15 +24,16 @@ flags="-Cforce-unwind-tables=no"
 for path in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust" "$root=/relight" "$target=/target"; do
     flags="$flags$separator--remap-path-prefix=$path"
 done
-export CARGO_ENCODED_RUSTFLAGS="$flags"
 unset RUSTFLAGS
 
 for architecture in ${ARCHITECTURES:-arm64 x86_64}; do
+    # The least processor that Lambda promises. cargo-lambda would say so by itself, if no other flag were given.
     case $architecture in
-    arm64) option=--arm64 ;;
-    x86_64) option=--x86-64 ;;
+    arm64) option=--arm64 cpu=neoverse-n1 ;;
+    x86_64) option=--x86-64 cpu=haswell ;;
     *) echo "package: there is no architecture '$architecture'; say arm64 or x86_64" >&2; exit 1 ;;
     esac
+    export CARGO_ENCODED_RUSTFLAGS="-Ctarget-cpu=$cpu$separator$flags"
     for function in "$@"; do
         echo "package: $function for $architecture" >&2
         cargo lambda build --quiet --release --locked $option --lambda-dir "$target/package/$architecture" --package "$function"

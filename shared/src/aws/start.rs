@@ -36,6 +36,8 @@ pub struct Settings {
     pub resolver: Option<String>,
     /// ARN of rotate-secret, for RotateSecret.
     pub rotation_function: String,
+    /// Whether the watcher's role may put its heartbeat into the primary Region.
+    pub heartbeat: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,7 @@ impl Settings {
             reports: get("RELIGHT_REPORTS")?,
             resolver: get("RELIGHT_RESOLVER").ok(),
             rotation_function: get("RELIGHT_ROTATION_FUNCTION")?,
+            heartbeat: variable("RELIGHT_HEARTBEAT").is_none_or(|said| said != "no"),
         })
     }
 }

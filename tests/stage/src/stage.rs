@@ -60,6 +60,8 @@ pub struct Options {
     pub lag: Option<f64>,
     /// When a drill and what it made must be gone.
     pub drill_deadline: Duration,
+    /// The class that the promoted instance shall have; without one it keeps its own.
+    pub instance_class: Option<String>,
     /// Told what is being done while the stage comes up.
     pub progress: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -71,6 +73,7 @@ impl Default for Options {
             replication_delay: Duration::from_secs(2),
             lag: None,
             drill_deadline: Duration::from_secs(600),
+            instance_class: None,
             progress: Arc::new(|_| ()),
         }
     }
@@ -138,7 +141,7 @@ impl Stage {
         let entries =
             Entries { router: router.url().to_owned(), dns: dns.addr().to_string(), primary_port: primary.addr().port(), standby: standby.addr() };
         rds.add_quarantine_group("sg-0a1b2c3d4e5f60718");
-        let workload = workload::deploy(&layout, &deployer, &rds, &entries).await?;
+        let workload = workload::deploy(&layout, &deployer, &rds, &entries, &options).await?;
         rds.set_delay(STANDBY, "shop-orders-replica", options.replication_delay);
         dns.refresh().await.map_err(Error::part("reading Route 53"))?;
 

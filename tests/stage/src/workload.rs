@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
+use relight::plan::Plan;
 use stage_deploy::{Deployed, Deployer, Stack};
 use stage_rds::Rds;
 use tokio::process::Command;
@@ -24,6 +26,9 @@ use crate::{ACCOUNT, Error, HEALTH, PRIMARY, STANDBY};
 /// The database that the shop writes to.
 pub(crate) const DATABASE: &str = "shop";
 
+/// Relight's own template.
+pub(crate) const CONTROL: &str = "infra/control/template.yaml";
+
 /// Where the parts that stand before the deployment answer.
 pub(crate) struct Entries {
     pub(crate) router: String,
@@ -35,6 +40,8 @@ pub(crate) struct Entries {
 /// What was deployed, by its outputs.
 pub struct Workload {
     pub control: Deployed,
+    /// How the control stack was deployed.
+    pub stack: Stack,
     pub health_check: String,
     topic: String,
     stop_bucket: String,
@@ -43,7 +50,7 @@ pub struct Workload {
 }
 
 /// Deploys everything but what watches the primary.
-pub(crate) async fn deploy(layout: &Layout, deployer: &Deployer, rds: &Rds, entries: &Entries) -> Result<Workload, Error> {
+pub(crate) async fn deploy(layout: &Layout, deployer: &Deployer, rds: &Rds, entries: &Entries, options: &Options) -> Result<Workload, Error> {
     let passwords = [Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string()];
     let (health, primary) = tokio::try_join!(
         stack(layout, deployer, "shop-health", HEALTH, "tests/stage/workload/health.yaml", [("PrimaryPort", entries.primary_port.to_string())]),
@@ -63,8 +70,9 @@ pub(crate) async fn deploy(layout: &Layout, deployer: &Deployer, rds: &Rds, entr
     )?;
     users(rds, &passwords[1]).await?;
     let source = output(&primary, "DatabaseArn")?;
+    let relight = control(layout, entries, options, output(&health, "TopicArn")?)?;
     let (control, _standby) = tokio::try_join!(
-        control(layout, deployer, entries, output(&health, "TopicArn")?),
+        put(deployer, &relight),
         stack(
             layout,
             deployer,
@@ -79,7 +87,7 @@ pub(crate) async fn deploy(layout: &Layout, deployer: &Deployer, rds: &Rds, entr
     let router_port = entries.router.rsplit(':').next().unwrap_or_default().to_owned();
     let names = [("PrimaryCheck", check.clone()), ("StopPort", router_port), ("StopPath", format!("/{stop_bucket}/STOP"))];
     stack(layout, deployer, "shop-records", HEALTH, "tests/stage/workload/records.yaml", names).await?;
-    Ok(Workload { control, health_check: check, topic: output(&health, "TopicArn")?, stop_bucket, passwords: passwords.to_vec() })
+    Ok(Workload { control, stack: relight, health_check: check, topic: output(&health, "TopicArn")?, stop_bucket, passwords: passwords.to_vec() })
 }
 
 /// Sets the alarm over the primary's health check, and puts the plan in force. For when the workload is in peace: who has not yet seen
@@ -92,45 +100,29 @@ pub(crate) async fn watch(
     options: &Options,
     folder: &Path,
 ) -> Result<PathBuf, Error> {
-    let speed = options.speed;
     let parameters = [("PrimaryCheck", workload.health_check.clone()), ("TopicArn", workload.topic.clone())];
     let alarm = stack(layout, deployer, "shop-alarm", HEALTH, "tests/stage/workload/alarm.yaml", parameters).await?;
-    let values = [
-        ("account", ACCOUNT.to_owned()),
-        ("primary", PRIMARY.to_owned()),
-        ("standby", STANDBY.to_owned()),
-        ("stop_bucket", workload.stop_bucket.clone()),
-        ("primary_url", format!("http://127.0.0.1:{}", entries.primary_port)),
-        ("standby_url", format!("http://{}", entries.standby)),
-        ("health_check", workload.health_check.clone()),
-        ("alarm", output(&alarm, "AlarmArn")?),
-        ("hold", format!("{}s", speed.hold().as_secs())),
-        ("deadline", format!("{}s", options.drill_deadline.as_secs())),
-        ("dwell", format!("{}s", speed.shortened(60).as_secs().max(1))),
-        ("cool_down", format!("{}s", speed.shortened(900).as_secs().max(1))),
-    ];
-    let plan = write_plan(layout, folder, &values)?;
+    let alarm = output(&alarm, "AlarmArn")?;
+    let made = [workload.stop_bucket.as_str(), workload.health_check.as_str(), alarm.as_str()];
+    let plan = folder.join("relight.toml");
+    std::fs::write(&plan, plan_text(layout, entries, options, made)?).map_err(|source| Error::io("writing the stage's plan", source))?;
     put_plan(layout, &entries.router, &output(&workload.control, "JournalTable")?, &plan).await?;
     Ok(plan)
 }
 
-async fn control(layout: &Layout, deployer: &Deployer, entries: &Entries, health_topic: String) -> Result<Deployed, Error> {
-    let rds = |region: &str, name: &str| format!("arn:aws:rds:{region}:{ACCOUNT}:db:{name}");
-    let secret = |name: &str| format!("arn:aws:secretsmanager:{STANDBY}:{ACCOUNT}:secret:{name}-??????");
-    let parameters = [
-        ("PlanName", "shop".to_owned()),
-        ("PrimaryRegion", PRIMARY.to_owned()),
+/// The control stack as its plan says it. What the plan names of it and of the names is made only later, and no parameter.
+fn control(layout: &Layout, entries: &Entries, options: &Options, health_topic: String) -> Result<Stack, Error> {
+    let text = plan_text(layout, entries, options, ["later"; 3])?;
+    let plan = Plan::stored(&text).map_err(Error::part("reading the stage's plan"))?;
+    let of_plan = relight::plan::stack::parameters(&plan).map_err(Error::part("reading the stage's plan"))?;
+    let besides = [
         ("Architecture", "x86_64".to_owned()),
         ("HealthTopicArn", health_topic),
-        ("EcsServiceArns", format!("arn:aws:ecs:{STANDBY}:{ACCOUNT}:service/shop/web")),
-        ("AutoScalingGroupArns", format!("arn:aws:autoscaling:{STANDBY}:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/shop-workers")),
-        ("ReplicaArns", rds(STANDBY, "shop-orders-replica")),
-        ("PrimaryDatabaseArns", rds(PRIMARY, "shop-orders")),
-        ("SecretArns", format!("{},{}", secret("shop/orders/admin"), secret("shop/orders/app"))),
         ("ResolverAddress", entries.dns.clone()),
         ("ProtectTable", "no".to_owned()),
     ];
-    stack(layout, deployer, "shop-relight", STANDBY, "infra/control/template.yaml", parameters).await
+    let parameters = of_plan.into_iter().map(|parameter| (parameter.name, parameter.value)).chain(besides);
+    Ok(template(layout, "shop-relight", STANDBY, CONTROL, parameters))
 }
 
 async fn stack<const N: usize>(
@@ -138,18 +130,25 @@ async fn stack<const N: usize>(
     deployer: &Deployer,
     name: &str,
     region: &str,
-    template: &str,
+    path: &str,
     parameters: [(&str, String); N],
 ) -> Result<Deployed, Error> {
+    put(deployer, &template(layout, name, region, path, parameters)).await
+}
+
+fn template<'a>(layout: &Layout, name: &str, region: &str, path: &str, parameters: impl IntoIterator<Item = (&'a str, String)>) -> Stack {
     let binaries = layout.binaries.clone();
-    let stack = Stack {
+    Stack {
         name: name.to_owned(),
         region: region.to_owned(),
-        template: layout.template(template),
+        template: layout.template(path),
         parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
         code: Arc::new(move |function: &str| binaries.join(function)),
-    };
-    deployer.deploy(&stack).await.map_err(|error| Error::Part { doing: "deploying a template", message: format!("{name}: {error}") })
+    }
+}
+
+async fn put(deployer: &Deployer, stack: &Stack) -> Result<Deployed, Error> {
+    deployer.deploy(stack).await.map_err(|error| Error::Part { doing: "deploying a template", message: format!("{}: {error}", stack.name) })
 }
 
 /// The application's own user, as its owner would have made it.
@@ -166,15 +165,31 @@ async fn users(rds: &Rds, password: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_plan(layout: &Layout, folder: &Path, values: &[(&str, String)]) -> Result<PathBuf, Error> {
-    let mut text = std::fs::read_to_string(layout.template("tests/stage/workload/relight.toml"))
-        .map_err(|source| Error::io("reading the stage's plan", source))?;
-    for (name, value) in values {
-        text = text.replace(&format!("{{{name}}}"), value);
-    }
-    let file = folder.join("relight.toml");
-    std::fs::write(&file, text).map_err(|source| Error::io("writing the stage's plan", source))?;
-    Ok(file)
+/// The stage's plan, with the bucket of STOP, the health check and the alarm as they were made.
+fn plan_text(layout: &Layout, entries: &Entries, options: &Options, [stop_bucket, health_check, alarm]: [&str; 3]) -> Result<String, Error> {
+    let speed = options.speed;
+    let seconds = |time: Duration| format!("{}s", time.as_secs().max(1));
+    let values = [
+        ("account", ACCOUNT.to_owned()),
+        ("primary", PRIMARY.to_owned()),
+        ("standby", STANDBY.to_owned()),
+        ("stop_bucket", stop_bucket.to_owned()),
+        ("primary_url", format!("http://127.0.0.1:{}", entries.primary_port)),
+        ("standby_url", format!("http://{}", entries.standby)),
+        ("health_check", health_check.to_owned()),
+        ("alarm", alarm.to_owned()),
+        ("hold", seconds(speed.hold())),
+        ("deadline", seconds(options.drill_deadline)),
+        ("dwell", seconds(speed.shortened(60))),
+        ("cool_down", seconds(speed.shortened(900))),
+    ];
+    let text = std::fs::read_to_string(layout.template("tests/stage/workload/relight.toml"));
+    let text = text.map_err(|source| Error::io("reading the stage's plan", source))?;
+    let text = values.iter().fold(text, |text, (name, value)| text.replace(&format!("{{{name}}}"), value));
+    Ok(match &options.instance_class {
+        Some(class) => text.replace("\n[[database]]\n", &format!("\n[[database]]\ninstance_class = \"{class}\"\n")),
+        None => text,
+    })
 }
 
 /// As an operator puts it.

@@ -13,6 +13,7 @@
 
 mod client;
 mod order;
+mod policies;
 mod resources;
 mod scope;
 mod template;
@@ -30,6 +31,7 @@ use std::time::UNIX_EPOCH;
 use serde_json::{Value, json};
 
 pub use client::CallError;
+pub use policies::RolePolicy;
 pub use resources::{Physical, ResourceError};
 pub use scope::TemplateError;
 pub use transform::TransformError;

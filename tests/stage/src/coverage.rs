@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use stage_deploy::{Deployer, Physical, RolePolicy, Stack};
+use stage_deploy::{Capability, Deployer, Physical, RolePolicy, Stack};
 use stage_router::Permission;
 
 use crate::layout::Layout;
@@ -22,6 +22,7 @@ use crate::{ACCOUNT, Error};
 pub struct Coverage {
     pub scene: String,
     pub permissions: Vec<Permission>,
+    stack: String,
     region: String,
     parameters: BTreeMap<String, String>,
     /// What the control stack was made of, by logical id.
@@ -35,10 +36,11 @@ impl Coverage {
         let mut parameters = self.parameters.clone();
         parameters.extend(besides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let stack = Stack {
-            name: "shop-relight".to_owned(),
+            name: self.stack.clone(),
             region: self.region.clone(),
             template: layout.template(crate::workload::CONTROL),
             parameters,
+            capabilities: [Capability::Iam].into(),
             code: Arc::new(|function: &str| PathBuf::from(function)),
         };
         // Nothing is called: the template is read, and what was made is known.
@@ -57,6 +59,7 @@ pub fn keep(stage: &Stage) -> Result<(), Error> {
     let scene = test.rsplit("::").next().unwrap_or(test).to_owned();
     let coverage = Coverage {
         permissions: stage.router.permissions(),
+        stack: stage.workload.stack.name.clone(),
         region: stage.workload.stack.region.clone(),
         parameters: stage.workload.stack.parameters.clone(),
         resources: stage.workload.control.resources.clone(),

@@ -24,6 +24,8 @@ enum Scene {
     Failover,
     /// The monthly drill, its hour shortened.
     Drill,
+    /// The resource types of the templates that a stage cannot confirm, and why.
+    Unconfirmed,
     /// Stands until it is told to end, and says in a file how to reach it.
     Serve {
         /// The file, `target/stage/up.json`.
@@ -50,6 +52,10 @@ async fn main() -> ExitCode {
                 stage.shutdown().await;
                 let outcome = outcome?;
                 Ok(outcome.report.passed && outcome.differences().is_empty())
+            }
+            Scene::Unconfirmed => {
+                unconfirmed();
+                Ok(true)
             }
             Scene::Serve { file } => serve(file).await.map(|()| true),
         }
@@ -81,6 +87,15 @@ async fn start() -> Result<Stage, Error> {
     let stage = Stage::start(Options { progress, ..Options::default() }).await?;
     println!("{:>5.1} s  the stage stands", began.elapsed().as_secs_f64());
     Ok(stage)
+}
+
+fn unconfirmed() {
+    for (heading, types) in [("accepted, not created", stage_deploy::ACCEPTED), ("created, and nothing acts by it", stage_deploy::INERT)] {
+        println!("{heading}:");
+        for (kind, why) in types {
+            println!("  {kind:<44} {why}");
+        }
+    }
 }
 
 async fn serve(file: PathBuf) -> Result<(), Error> {

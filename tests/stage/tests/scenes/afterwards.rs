@@ -11,8 +11,6 @@ use crate::failover::{assert_calls, assert_promoted_once};
 
 /// The replica's is smaller until it serves.
 const CLASS: &str = "db.t4g.medium";
-/// The plan's quarantine group, which lets nobody in.
-const QUARANTINE: &str = "sg-0a1b2c3d4e5f60718";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_promoted_database_gets_its_class_and_an_old_writer_that_comes_back_is_fenced() {
@@ -33,7 +31,11 @@ async fn the_promoted_database_gets_its_class_and_an_old_writer_that_comes_back_
         .await?;
 
         stage.return_primary().await?;
-        until("the old writer fenced", Duration::from_secs(60), async || is(QUARANTINE, &looks(stage, PRIMARY, "shop-orders").await?.1)).await?;
+        let quarantine = stage.workload.plan.databases[0].quarantine_security_group.clone().unwrap_or_default();
+        until("the old writer fenced", Duration::from_secs(60), async || {
+            is(&quarantine, &looks(stage, PRIMARY, stage.workload.database_id()).await?.1)
+        })
+        .await?;
         assert!(stage.is_stopped().await?, "and its users are kept off it");
         assert_calls(stage, run.opened_at);
         assert_promoted_once(stage).await

@@ -16,6 +16,7 @@
 
 mod alarms;
 pub mod aws;
+pub mod coverage;
 mod emulators;
 mod groups;
 pub mod layout;

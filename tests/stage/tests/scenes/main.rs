@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod afterwards;
 mod calls;
 mod crashes;
 mod drill;

@@ -15,6 +15,7 @@
 //! [`Speed::hold`] for the hour of a drill.
 
 pub mod aws;
+pub mod count;
 mod emulators;
 mod groups;
 pub mod layout;

@@ -1,0 +1,339 @@
+//! What peace and a drill cost: calls, invocations and durations, counted where they happen, times list prices.
+//!
+//! ```text
+//! first login ──► minutes of peace ──► a drill
+//!      │                │                 └── what it took above its minutes of peace
+//!      │                └── divided by the ticks that arrived
+//!      └── one login, as each half hour
+//! ```
+//!
+//! The router's log has every call with the function that made it; ministack keeps `AWS/Lambda`'s own metrics of invocations and durations. Nothing
+//! is assumed about what a tick does. Two things are, and the output says so: the size of a write, and that a call takes as long in AWS as here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{Dimension, Statistic};
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::{SignedDuration, Timestamp};
+use relight::plan::Plan;
+use serde::Deserialize;
+use stage_router::{Outcome, Source};
+
+use crate::observe::until;
+use crate::workload::output;
+use crate::{Error, HEALTH, PRIMARY, STANDBY, Stage, scenes};
+
+/// Minutes of AWS that are counted in peace, each shortened.
+const MINUTES: u32 = 24;
+/// Minutes of a month of 730 hours.
+const MONTH: f64 = 730.0 * 60.0;
+/// A login of every secret, each half hour.
+const LOGINS: f64 = 730.0 * 2.0;
+
+/// Counted over a while.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Calls by function, operation and Region.
+    pub calls: BTreeMap<(String, String, String), f64>,
+    /// Invocations and the milliseconds that they took, by function.
+    pub invocations: BTreeMap<String, (f64, f64)>,
+    /// Ticks that reached a function.
+    pub ticks: f64,
+}
+
+impl Tally {
+    fn calls_of(&self, operation: &str) -> f64 {
+        self.calls.iter().filter(|((_, called, _), _)| called == operation).map(|(_, count)| count).sum()
+    }
+
+    fn invoked(&self) -> f64 {
+        self.invocations.values().map(|(count, _)| count).sum()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.invocations.values().map(|(_, millis)| millis / 1000.0).sum()
+    }
+
+    /// The same for one of `parts`.
+    fn each(&self, parts: f64) -> Tally {
+        let calls = self.calls.iter().map(|(call, count)| (call.clone(), count / parts)).collect();
+        let invocations = self.invocations.iter().map(|(name, (count, millis))| (name.clone(), (count / parts, millis / parts))).collect();
+        Tally { calls, invocations, ticks: self.ticks / parts }
+    }
+
+    /// What is above `times` of another.
+    fn above(&self, other: &Tally, times: f64) -> Tally {
+        let mut above = self.clone();
+        for (call, count) in &mut above.calls {
+            *count = (*count - times * other.calls.get(call).copied().unwrap_or(0.0)).max(0.0);
+        }
+        for (name, (count, millis)) in &mut above.invocations {
+            let (less, faster) = other.invocations.get(name).copied().unwrap_or((0.0, 0.0));
+            (*count, *millis) = ((*count - times * less).max(0.0), (*millis - times * faster).max(0.0));
+        }
+        above.ticks = 0.0;
+        above
+    }
+}
+
+/// What was counted on one stage.
+#[derive(Debug)]
+pub struct Counted {
+    /// All functions, one minute of peace.
+    pub minute: Tally,
+    /// One login of every secret.
+    pub login: Tally,
+    /// One drill, above the minutes that it lasted.
+    pub drill: Tally,
+    pub drill_minutes: f64,
+    /// The plan's partition of the journal, which each turn reads whole.
+    pub journal_bytes: u64,
+    pub memory_mb: f64,
+    /// Metrics under alarms in all Regions.
+    pub alarms: f64,
+    prices: Prices,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Price {
+    usd: f64,
+    per: f64,
+    unit: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Prices {
+    read: String,
+    #[serde(flatten)]
+    prices: BTreeMap<String, Price>,
+}
+
+/// Two items of at most two kilobytes, and a transaction bills each kilobyte twice.
+const WRITE_UNITS: f64 = 8.0;
+
+/// Counts on a stage that just stands; takes three minutes.
+pub async fn count(stage: &Stage) -> Result<Counted, Error> {
+    let prices =
+        std::fs::read_to_string(stage.layout.template("tests/stage/prices.toml")).map_err(|source| Error::io("reading the prices", source))?;
+    let prices: Prices = toml::from_str(&prices).map_err(Error::part("reading the prices"))?;
+
+    let text = std::fs::read_to_string(&stage.plan).map_err(|source| Error::io("reading the stage's plan", source))?;
+    let plan = Plan::stored(&text).map_err(Error::part("reading the stage's plan"))?;
+    let began = Timestamp::UNIX_EPOCH;
+    until("the first login of every secret", Duration::from_secs(60), async || {
+        let logins = stage.snapshot().await.map_err(|error| error.to_string())?.memory.logins.len();
+        if logins == plan.secrets.len() { Ok(()) } else { Err(format!("{logins} of {}", plan.secrets.len())) }
+    })
+    .await?;
+    // Only rotate-secret opens a secret in peace, and only to log in.
+    let mut login = tally(stage, began, Timestamp::now()).await?;
+    login.calls.retain(|(_, called, _), _| called.starts_with("secretsmanager:") || called.starts_with("rds:"));
+    login.invocations.clear();
+
+    let minute = stage.speed.shortened(60);
+    println!("\n{MINUTES} minutes of peace, {:.0} s here.", (minute * MINUTES).as_secs_f64());
+    let from = Mark::of(stage).await?;
+    tokio::time::sleep(minute * MINUTES).await;
+    let peace = from.tally(stage).await?;
+    let minutes = peace.ticks / peace.invocations.len().max(1) as f64;
+
+    let from = Mark::of(stage).await?;
+    scenes::drill(stage).await?;
+    let drill = from.tally(stage).await?;
+    let drill_minutes = drill.ticks / drill.invocations.len().max(1) as f64;
+    let minute = peace.each(minutes);
+    Ok(Counted {
+        drill: drill.above(&minute, drill_minutes),
+        minute,
+        login,
+        drill_minutes,
+        journal_bytes: journal_bytes(stage, &plan).await?,
+        memory_mb: memory(stage)?,
+        alarms: alarms(stage).await?,
+        prices,
+    })
+}
+
+/// Where a window begins.
+struct Mark {
+    at: Timestamp,
+    invocations: BTreeMap<String, (f64, f64)>,
+}
+
+impl Mark {
+    async fn of(stage: &Stage) -> Result<Mark, Error> {
+        Ok(Mark { at: Timestamp::now(), invocations: invocations(stage).await? })
+    }
+
+    /// What was counted since.
+    async fn tally(&self, stage: &Stage) -> Result<Tally, Error> {
+        let mut tally = tally(stage, self.at, Timestamp::now()).await?;
+        for (name, (count, millis)) in &mut tally.invocations {
+            let (before, earlier) = self.invocations.get(name).copied().unwrap_or((0.0, 0.0));
+            (*count, *millis) = (*count - before, *millis - earlier);
+        }
+        Ok(tally)
+    }
+}
+
+/// Calls and ticks between two times; invocations since the stage began, as AWS's metrics have them.
+async fn tally(stage: &Stage, from: Timestamp, to: Timestamp) -> Result<Tally, Error> {
+    let mut tally = Tally { invocations: invocations(stage).await?, ..Tally::default() };
+    for call in stage.router.calls() {
+        let Some(function) = call.function.as_deref().filter(|_| call.time >= from && call.time < to) else { continue };
+        let function = function.rsplit(':').next().unwrap_or_default().to_owned();
+        *tally.calls.entry((function, format!("{}:{}", call.service, call.operation), call.region)).or_default() += 1.0;
+    }
+    let ticks = stage.router.carried().into_iter().filter(|delivery| {
+        delivery.source == Source::Schedule && delivery.outcome == Outcome::Delivered && delivery.time >= from && delivery.time < to
+    });
+    tally.ticks = ticks.count() as f64;
+    Ok(tally)
+}
+
+/// `AWS/Lambda`'s own metrics of every function that was called, since the stage began.
+async fn invocations(stage: &Stage) -> Result<BTreeMap<String, (f64, f64)>, Error> {
+    let metrics = stage.clients(STANDBY).metrics;
+    let now = Timestamp::now();
+    let time = |at: Timestamp| DateTime::from_secs(at.as_second());
+    let mut invocations = BTreeMap::new();
+    for to in stage.router.carried().iter().filter_map(|delivery| delivery.to.rsplit(':').next().map(str::to_owned)) {
+        if invocations.contains_key(&to) {
+            continue;
+        }
+        let sum = async |name: &str| {
+            let answer = metrics
+                .get_metric_statistics()
+                .namespace("AWS/Lambda")
+                .metric_name(name)
+                .dimensions(Dimension::builder().name("FunctionName").value(&to).build())
+                .start_time(time(now - SignedDuration::from_hours(1)))
+                .end_time(time(now + SignedDuration::from_mins(1)))
+                .period(60)
+                .statistics(Statistic::Sum)
+                .send()
+                .await
+                .map_err(Error::part("reading the functions' metrics"))?;
+            Ok::<f64, Error>(answer.datapoints().iter().filter_map(|point| point.sum()).sum())
+        };
+        let (count, millis) = (sum("Invocations").await?, sum("Duration").await?);
+        invocations.insert(to, (count, millis));
+    }
+    Ok(invocations)
+}
+
+/// The length of everything that one read of the journal reads.
+async fn journal_bytes(stage: &Stage, plan: &Plan) -> Result<u64, Error> {
+    let client = aws_sdk_dynamodb::Client::new(&crate::aws::config(stage.router.url(), STANDBY));
+    let query = client.query().table_name(output(&stage.workload.control, "JournalTable")?).key_condition_expression("pk = :plan");
+    let answer = query.expression_attribute_values(":plan", AttributeValue::S(plan.name.clone())).send().await;
+    let items = answer.map_err(Error::part("reading the journal"))?.items.unwrap_or_default();
+    let text = |value: &AttributeValue| value.as_s().or(value.as_n()).map_or(0, String::len);
+    Ok(items.iter().flatten().map(|(name, value)| (name.len() + text(value)) as u64).sum())
+}
+
+/// The functions' memory, as the template sets it for all.
+fn memory(stage: &Stage) -> Result<f64, Error> {
+    let template =
+        std::fs::read_to_string(stage.layout.template("infra/control/template.yaml")).map_err(|source| Error::io("reading infra/control", source))?;
+    let size = template.lines().find_map(|line| line.trim().strip_prefix("MemorySize:")?.trim().parse().ok());
+    size.ok_or_else(|| Error::Part { doing: "reading infra/control", message: "it sets no MemorySize".to_owned() })
+}
+
+/// An alarm costs by the metrics that it looks at.
+async fn alarms(stage: &Stage) -> Result<f64, Error> {
+    let mut metrics = 0;
+    for region in [PRIMARY, STANDBY, HEALTH] {
+        let answer = stage.clients(region).metrics.describe_alarms().send().await.map_err(Error::part("describing alarms"))?;
+        for alarm in answer.metric_alarms() {
+            metrics += alarm.metrics().iter().filter(|query| query.metric_stat().is_some()).count().max(1);
+        }
+    }
+    Ok(f64::from(u32::try_from(metrics).unwrap_or(u32::MAX)))
+}
+
+/// One line of a bill.
+struct Line<'a> {
+    what: &'a str,
+    month: f64,
+    drill: f64,
+    price: &'a str,
+}
+
+impl Counted {
+    fn lines(&self) -> Vec<Line<'_>> {
+        let month = |operations: &[&str]| {
+            operations.iter().map(|operation| self.minute.calls_of(operation) * MONTH + self.login.calls_of(operation) * LOGINS).sum::<f64>()
+        };
+        let drill = |operations: &[&str]| operations.iter().map(|operation| self.drill.calls_of(operation)).sum::<f64>();
+        let started = |tally: &Tally, prefix: &str| {
+            tally.calls.iter().filter(|((_, called, _), _)| called.starts_with(prefix)).map(|(_, count)| count).sum::<f64>()
+        };
+        let gb = self.memory_mb / 1024.0;
+        let read_units = (self.journal_bytes as f64 / 4096.0).ceil();
+        let (reads, writes) = (["dynamodb:Query"], ["dynamodb:TransactWriteItems"]);
+        let (s3_reads, s3_writes) = (["s3:HeadObject", "s3:GetObject"], ["s3:PutObject", "s3:ListObjectsV2"]);
+        let metrics = ["cloudwatch:GetMetricData", "cloudwatch:PutMetricData"];
+        let secrets_month = started(&self.minute, "secretsmanager:") * MONTH + started(&self.login, "secretsmanager:") * LOGINS;
+        vec![
+            Line { what: "Lambda, invocations", month: self.minute.invoked() * MONTH, drill: self.drill.invoked(), price: "lambda-request" },
+            Line { what: "Lambda, time", month: self.minute.seconds() * gb * MONTH, drill: self.drill.seconds() * gb, price: "lambda-gb-second" },
+            Line { what: "Scheduler", month: self.minute.ticks * MONTH, drill: 0.0, price: "scheduler" },
+            Line { what: "journal, reads", month: month(&reads) * read_units, drill: drill(&reads) * read_units, price: "dynamodb-read" },
+            Line { what: "journal, writes", month: month(&writes) * WRITE_UNITS, drill: drill(&writes) * WRITE_UNITS, price: "dynamodb-write" },
+            Line { what: "STOP, looked at", month: month(&s3_reads), drill: drill(&s3_reads), price: "s3-read" },
+            Line { what: "STOP, reports", month: month(&s3_writes), drill: drill(&s3_writes), price: "s3-write" },
+            Line { what: "metrics read and put", month: month(&metrics), drill: drill(&metrics), price: "cloudwatch-data" },
+            Line { what: "secrets", month: secrets_month, drill: started(&self.drill, "secretsmanager:"), price: "secrets-call" },
+            Line { what: "notices", month: month(&["sns:Publish"]), drill: drill(&["sns:Publish"]), price: "sns-publish" },
+            Line { what: "alarms", month: self.alarms, drill: 0.0, price: "alarm" },
+        ]
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "calls                                                              a minute   a login    a drill")?;
+        let mut calls: Vec<&(String, String, String)> =
+            self.minute.calls.keys().chain(self.login.calls.keys()).chain(self.drill.calls.keys()).collect();
+        calls.sort();
+        calls.dedup();
+        for call @ (function, called, region) in calls {
+            let of = |tally: &Tally| tally.calls.get(call).copied().unwrap_or(0.0);
+            let (minute, login, drill) = (of(&self.minute), of(&self.login), of(&self.drill));
+            writeln!(f, "{function:<30} {called:<34} {region:<10} {minute:>6.2} {login:>6.0} {drill:>10.0}")?;
+        }
+        writeln!(f, "\ninvocations                       a minute   ms each    a drill  its seconds")?;
+        for (name, (count, millis)) in &self.minute.invocations {
+            let (more, longer) = self.drill.invocations.get(name).copied().unwrap_or((0.0, 0.0));
+            writeln!(f, "{name:<30} {count:>11.2} {:>9.0} {more:>10.0} {:>12.1}", millis / count.max(f64::EPSILON), longer / 1000.0)?;
+        }
+        writeln!(
+            f,
+            "\nThe plan's part of the journal is {} bytes; functions have {:.0} MB; the drill took {:.1} minutes here.",
+            self.journal_bytes, self.memory_mb, self.drill_minutes
+        )?;
+        writeln!(f, "A write is taken as {WRITE_UNITS:.0} units. Prices were read on {}.\n", self.prices.read)?;
+        writeln!(f, "{:<22} {:>12} {:>9} {:>10} {:>9}   of", "", "a month", "USD", "a drill", "USD")?;
+        let (mut month, mut drill) = (0.0, 0.0);
+        for line in self.lines() {
+            let Some(price) = self.prices.prices.get(line.price) else { return Err(fmt::Error) };
+            let usd = |units: f64| units * price.usd / price.per;
+            (month, drill) = (month + usd(line.month), drill + usd(line.drill));
+            writeln!(
+                f,
+                "{:<22} {:>12.0} {:>9.2} {:>10.0} {:>9.4}   {}",
+                line.what,
+                line.month,
+                usd(line.month),
+                line.drill,
+                usd(line.drill),
+                price.unit
+            )?;
+        }
+        write!(f, "{:<22} {:>12} {month:>9.2} {:>10} {drill:>9.4}", "together", "", "")
+    }
+}

@@ -1,37 +1,38 @@
 //! What peace and a drill cost: calls, invocations and durations, counted where they happen, times list prices.
 //!
 //! ```text
-//! first login ──► minutes of peace ──► a drill
-//!      │                │                 └── what it took above its minutes of peace
-//!      │                └── divided by the ticks that arrived
-//!      └── one login, as each half hour
+//! first login ──► a look of readiness ──► minutes of peace ──► a drill
+//!      │                  │                     │                 └── what it took above its minutes of peace
+//!      └── each half hour ┘                     └── divided by the ticks that arrived, which come as AWS sends them
 //! ```
 //!
-//! The router's log has every call with the function that made it; ministack keeps `AWS/Lambda`'s own metrics of invocations and durations. Nothing
-//! is assumed about what a tick does. Two things are, and the output says so: the size of a write, and that a call takes as long in AWS as here.
+//! The router's log has every call with the function that made it; the functions' own logs have what each invocation took. Nothing is assumed about what a
+//! tick does. Two things are, and the output says so: the size of a write, and that a call takes as long in AWS as here.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::process::Stdio;
 use std::time::Duration;
 
-use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Statistic};
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use relight::plan::Plan;
 use serde::Deserialize;
 use stage_router::{Outcome, Source};
+use tokio::process::Command;
 
 use crate::observe::until;
-use crate::workload::output;
-use crate::{Error, HEALTH, PRIMARY, STANDBY, Stage, scenes};
+use crate::workload::{environment, output};
+use crate::{Error, STANDBY, Stage, scenes};
 
-/// Minutes of AWS that are counted in peace, each shortened.
-const MINUTES: u32 = 24;
+/// Minutes that are counted in peace, not shortened: a heartbeat and a word that is refreshed go by the clock.
+const MINUTES: u32 = 4;
 /// Minutes of a month of 730 hours.
 const MONTH: f64 = 730.0 * 60.0;
-/// A login of every secret, each half hour.
-const LOGINS: f64 = 730.0 * 2.0;
+/// A login of every secret and a look of readiness, each half hour.
+const HALF_HOURS: f64 = 730.0 * 2.0;
+/// By when a look of readiness is over.
+const LOOK: Duration = Duration::from_secs(8);
 
 /// Counted over a while.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,8 @@ pub struct Tally {
     pub invocations: BTreeMap<String, (f64, f64)>,
     /// Ticks that reached a function.
     pub ticks: f64,
+    /// Looks of readiness that were begun.
+    pub looks: f64,
 }
 
 impl Tally {
@@ -61,7 +64,7 @@ impl Tally {
     fn each(&self, parts: f64) -> Tally {
         let calls = self.calls.iter().map(|(call, count)| (call.clone(), count / parts)).collect();
         let invocations = self.invocations.iter().map(|(name, (count, millis))| (name.clone(), (count / parts, millis / parts))).collect();
-        Tally { calls, invocations, ticks: self.ticks / parts }
+        Tally { calls, invocations, ticks: self.ticks / parts, looks: 0.0 }
     }
 
     /// What is above `times` of another.
@@ -74,8 +77,20 @@ impl Tally {
             let (less, faster) = other.invocations.get(name).copied().unwrap_or((0.0, 0.0));
             (*count, *millis) = ((*count - times * less).max(0.0), (*millis - times * faster).max(0.0));
         }
-        above.ticks = 0.0;
         above
+    }
+
+    /// Both.
+    fn and(&self, other: &Tally) -> Tally {
+        let mut both = self.clone();
+        for (call, count) in &other.calls {
+            *both.calls.entry(call.clone()).or_default() += count;
+        }
+        for (name, (count, millis)) in &other.invocations {
+            let (all, longer) = both.invocations.entry(name.clone()).or_default();
+            (*all, *longer) = (*all + count, *longer + millis);
+        }
+        both
     }
 }
 
@@ -84,8 +99,8 @@ impl Tally {
 pub struct Counted {
     /// All functions, one minute of peace.
     pub minute: Tally,
-    /// One login of every secret.
-    pub login: Tally,
+    /// One login of every secret and one look of readiness.
+    pub half_hour: Tally,
     /// One drill, above the minutes that it lasted.
     pub drill: Tally,
     pub drill_minutes: f64,
@@ -114,7 +129,7 @@ struct Prices {
 /// Two items of at most two kilobytes, and a transaction bills each kilobyte twice.
 const WRITE_UNITS: f64 = 8.0;
 
-/// Counts on a stage that just stands; takes three minutes.
+/// Counts on a stage that just stands; takes seven minutes.
 pub async fn count(stage: &Stage) -> Result<Counted, Error> {
     let prices =
         std::fs::read_to_string(stage.layout.template("tests/stage/prices.toml")).map_err(|source| Error::io("reading the prices", source))?;
@@ -133,13 +148,21 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
     login.calls.retain(|(_, called, _), _| called.starts_with("secretsmanager:") || called.starts_with("rds:"));
     login.invocations.clear();
 
-    let minute = stage.speed.shortened(60);
-    println!("\n{MINUTES} minutes of peace, {:.0} s here.", (minute * MINUTES).as_secs_f64());
+    let readiness = look(stage).await?;
+    let half_hour = login.and(&readiness);
+
+    println!("\n{MINUTES} minutes of peace.");
+    stage.router.set_rate_factor(1.0);
+    // A schedule that sleeps wakes by its old factor once more.
+    tokio::time::sleep(stage.speed.shortened(60) * 2).await;
     let from = Mark::of(stage).await?;
-    tokio::time::sleep(minute * MINUTES).await;
+    tokio::time::sleep(Duration::from_secs(60) * MINUTES).await;
     let peace = from.tally(stage).await?;
+    let looks = peace.looks;
+    let peace = peace.above(&readiness, looks);
     let minutes = peace.ticks / peace.invocations.len().max(1) as f64;
 
+    stage.router.set_rate_factor(stage.speed.waits);
     let from = Mark::of(stage).await?;
     scenes::drill(stage).await?;
     let drill = from.tally(stage).await?;
@@ -148,11 +171,11 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
     Ok(Counted {
         drill: drill.above(&minute, drill_minutes),
         minute,
-        login,
+        half_hour,
         drill_minutes,
         journal_bytes: journal_bytes(stage, &plan).await?,
         memory_mb: memory(stage)?,
-        alarms: alarms(stage).await?,
+        alarms: alarms(stage)?,
         prices,
     })
 }
@@ -179,7 +202,27 @@ impl Mark {
     }
 }
 
-/// Calls and ticks between two times; invocations since the stage began, as AWS's metrics have them.
+/// One look of readiness, where the control stack has it.
+async fn look(stage: &Stage) -> Result<Tally, Error> {
+    let Some(schedule) = readiness(stage) else { return Ok(Tally::default()) };
+    let from = Mark::of(stage).await?;
+    stage.router.fire(&schedule).await.map_err(Error::part("firing readiness"))?;
+    tokio::time::sleep(LOOK).await;
+    let mut look = from.tally(stage).await?;
+    let looks = look.looks.max(1.0);
+    // What the same function does with a tick is read from the journal alone.
+    look.calls.retain(|(_, called, _), _| !called.starts_with("dynamodb:Query"));
+    look.calls.retain(|(function, ..), _| schedule.starts_with(function.as_str()));
+    look.invocations.clear();
+    Ok(look.each(looks))
+}
+
+/// The schedule of readiness, by the template's word for it.
+fn readiness(stage: &Stage) -> Option<String> {
+    stage.workload.control.resources.get("MonthlyDrillReadiness").map(|schedule| schedule.id.clone())
+}
+
+/// Calls and schedules between two times; invocations since the stage began.
 async fn tally(stage: &Stage, from: Timestamp, to: Timestamp) -> Result<Tally, Error> {
     let mut tally = Tally { invocations: invocations(stage).await?, ..Tally::default() };
     for call in stage.router.calls() {
@@ -187,40 +230,36 @@ async fn tally(stage: &Stage, from: Timestamp, to: Timestamp) -> Result<Tally, E
         let function = function.rsplit(':').next().unwrap_or_default().to_owned();
         *tally.calls.entry((function, format!("{}:{}", call.service, call.operation), call.region)).or_default() += 1.0;
     }
-    let ticks = stage.router.carried().into_iter().filter(|delivery| {
-        delivery.source == Source::Schedule && delivery.outcome == Outcome::Delivered && delivery.time >= from && delivery.time < to
-    });
-    tally.ticks = ticks.count() as f64;
+    let readiness = readiness(stage);
+    for delivery in stage.router.carried() {
+        if delivery.source != Source::Schedule || delivery.outcome != Outcome::Delivered || delivery.time < from || delivery.time >= to {
+            continue;
+        }
+        let look = readiness.as_deref().is_some_and(|name| delivery.from.ends_with(name));
+        *if look { &mut tally.looks } else { &mut tally.ticks } += 1.0;
+    }
     Ok(tally)
 }
 
-/// `AWS/Lambda`'s own metrics of every function that was called, since the stage began.
+/// How often each function ran and how long that took, by the last line that Lambda writes of each invocation.
 async fn invocations(stage: &Stage) -> Result<BTreeMap<String, (f64, f64)>, Error> {
-    let metrics = stage.clients(STANDBY).metrics;
-    let now = Timestamp::now();
-    let time = |at: Timestamp| DateTime::from_secs(at.as_second());
     let mut invocations = BTreeMap::new();
-    for to in stage.router.carried().iter().filter_map(|delivery| delivery.to.rsplit(':').next().map(str::to_owned)) {
-        if invocations.contains_key(&to) {
+    for function in stage.router.carried().iter().filter_map(|delivery| delivery.to.rsplit(':').next().map(str::to_owned)) {
+        if invocations.contains_key(&function) {
             continue;
         }
-        let sum = async |name: &str| {
-            let answer = metrics
-                .get_metric_statistics()
-                .namespace("AWS/Lambda")
-                .metric_name(name)
-                .dimensions(Dimension::builder().name("FunctionName").value(&to).build())
-                .start_time(time(now - SignedDuration::from_hours(1)))
-                .end_time(time(now + SignedDuration::from_mins(1)))
-                .period(60)
-                .statistics(Statistic::Sum)
-                .send()
-                .await
-                .map_err(Error::part("reading the functions' metrics"))?;
-            Ok::<f64, Error>(answer.datapoints().iter().filter_map(|point| point.sum()).sum())
-        };
-        let (count, millis) = (sum("Invocations").await?, sum("Duration").await?);
-        invocations.insert(to, (count, millis));
+        let mut command = Command::new(stage.layout.venv.join("bin/aws"));
+        command.args(["logs", "filter-log-events", "--log-group-name", &format!("/aws/lambda/{function}"), "--filter-pattern", "REPORT"]);
+        command.args(["--query", "events[].message", "--output", "json"]).envs(environment(stage.router.url(), STANDBY)).stdin(Stdio::null());
+        let output = command.kill_on_drop(true).output().await.map_err(|source| Error::io("reading the functions' logs by the AWS CLI", source))?;
+        if !output.status.success() {
+            let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Error::Part { doing: "reading the functions' logs", message });
+        }
+        let lines: Vec<String> = serde_json::from_slice(&output.stdout).map_err(Error::part("reading the functions' logs"))?;
+        let took = |line: &String| line.split("\tDuration: ").nth(1)?.split(' ').next()?.parse::<f64>().ok();
+        let took: Vec<f64> = lines.iter().filter(|line| line.starts_with("REPORT")).filter_map(took).collect();
+        invocations.insert(function, (took.len() as f64, took.iter().sum()));
     }
     Ok(invocations)
 }
@@ -243,14 +282,14 @@ fn memory(stage: &Stage) -> Result<f64, Error> {
     size.ok_or_else(|| Error::Part { doing: "reading infra/control", message: "it sets no MemorySize".to_owned() })
 }
 
-/// An alarm costs by the metrics that it looks at.
-async fn alarms(stage: &Stage) -> Result<f64, Error> {
+/// An alarm costs by the metrics that it looks at. The templates name each once; emulators drop those of an expression.
+fn alarms(stage: &Stage) -> Result<f64, Error> {
+    let folders = std::fs::read_dir(stage.layout.template("infra")).map_err(|source| Error::io("reading the templates below infra", source))?;
+    let templates = folders.flatten().map(|folder| folder.path().join("template.yaml")).filter(|file| file.is_file());
     let mut metrics = 0;
-    for region in [PRIMARY, STANDBY, HEALTH] {
-        let answer = stage.clients(region).metrics.describe_alarms().send().await.map_err(Error::part("describing alarms"))?;
-        for alarm in answer.metric_alarms() {
-            metrics += alarm.metrics().iter().filter(|query| query.metric_stat().is_some()).count().max(1);
-        }
+    for template in templates {
+        let text = std::fs::read_to_string(template).map_err(|source| Error::io("reading the templates below infra", source))?;
+        metrics += text.matches("MetricName: ").count();
     }
     Ok(f64::from(u32::try_from(metrics).unwrap_or(u32::MAX)))
 }
@@ -266,9 +305,10 @@ struct Line<'a> {
 impl Counted {
     fn lines(&self) -> Vec<Line<'_>> {
         let month = |operations: &[&str]| {
-            operations.iter().map(|operation| self.minute.calls_of(operation) * MONTH + self.login.calls_of(operation) * LOGINS).sum::<f64>()
+            operations.iter().map(|operation| self.minute.calls_of(operation) * MONTH + self.half_hour.calls_of(operation) * HALF_HOURS).sum::<f64>()
+                + 0.0
         };
-        let drill = |operations: &[&str]| operations.iter().map(|operation| self.drill.calls_of(operation)).sum::<f64>();
+        let drill = |operations: &[&str]| operations.iter().map(|operation| self.drill.calls_of(operation)).sum::<f64>() + 0.0;
         let started = |tally: &Tally, prefix: &str| {
             tally.calls.iter().filter(|((_, called, _), _)| called.starts_with(prefix)).map(|(_, count)| count).sum::<f64>()
         };
@@ -277,7 +317,7 @@ impl Counted {
         let (reads, writes) = (["dynamodb:Query"], ["dynamodb:TransactWriteItems"]);
         let (s3_reads, s3_writes) = (["s3:HeadObject", "s3:GetObject"], ["s3:PutObject", "s3:ListObjectsV2"]);
         let metrics = ["cloudwatch:GetMetricData", "cloudwatch:PutMetricData"];
-        let secrets_month = started(&self.minute, "secretsmanager:") * MONTH + started(&self.login, "secretsmanager:") * LOGINS;
+        let secrets_month = started(&self.minute, "secretsmanager:") * MONTH + started(&self.half_hour, "secretsmanager:") * HALF_HOURS;
         vec![
             Line { what: "Lambda, invocations", month: self.minute.invoked() * MONTH, drill: self.drill.invoked(), price: "lambda-request" },
             Line { what: "Lambda, time", month: self.minute.seconds() * gb * MONTH, drill: self.drill.seconds() * gb, price: "lambda-gb-second" },
@@ -296,15 +336,15 @@ impl Counted {
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "calls                                                              a minute   a login    a drill")?;
+        writeln!(f, "calls                                                                          a minute  half h    a drill")?;
         let mut calls: Vec<&(String, String, String)> =
-            self.minute.calls.keys().chain(self.login.calls.keys()).chain(self.drill.calls.keys()).collect();
+            self.minute.calls.keys().chain(self.half_hour.calls.keys()).chain(self.drill.calls.keys()).collect();
         calls.sort();
         calls.dedup();
         for call @ (function, called, region) in calls {
             let of = |tally: &Tally| tally.calls.get(call).copied().unwrap_or(0.0);
-            let (minute, login, drill) = (of(&self.minute), of(&self.login), of(&self.drill));
-            writeln!(f, "{function:<30} {called:<34} {region:<10} {minute:>6.2} {login:>6.0} {drill:>10.0}")?;
+            let (minute, half, drill) = (of(&self.minute), of(&self.half_hour), of(&self.drill));
+            writeln!(f, "{function:<30} {called:<46} {region:<10} {minute:>6.2} {half:>6.0} {drill:>10.0}")?;
         }
         writeln!(f, "\ninvocations                       a minute   ms each    a drill  its seconds")?;
         for (name, (count, millis)) in &self.minute.invocations {

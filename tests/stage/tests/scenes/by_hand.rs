@@ -21,9 +21,11 @@ use tokio::process::Command;
 use crate::calls::promotions;
 use crate::common::with_stage;
 use crate::passwords::{Passwords, assert_kept};
+use crate::refused::same_state;
 
 const FAILOVER: &str = "By hand: a failover";
 const FENCE: &str = "By hand: the fence";
+const DRILL: &str = "By hand: a drill";
 const GIVE_BACK: &str = "By hand: give it back to Relight";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +83,27 @@ async fn relight_may_do_nothing_and_a_person_recovers_by_the_runbook_and_gives_i
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_by_the_runbook_proves_a_copy_and_leaves_everything_as_it_was() {
+    with_stage(Options::default(), async |stage| {
+        let hand = Hand::of(stage)?;
+        let passwords = Passwords::of(stage);
+        let before = stage.state().await?;
+        let said = hand.types(DRILL).await?;
+        println!("{said}");
+        assert!(said.matches("(1 row)").count() == 2, "both logins wrote to the copy");
+        // One service and one group are asked for twice: raised, and given back.
+        let calls = stage.router.calls();
+        let by_hand =
+            |operation: &str| calls.iter().filter(|call| call.caller == "root" && call.operation == operation && call.status == Some(200)).count();
+        assert_eq!((by_hand("UpdateAutoScalingGroup"), by_hand("PromoteReadReplica"), promotions(&calls).len()), (2, 1, 0));
+        same_state(stage, &before).await?;
+        assert_kept(stage, &passwords.stop().await, &[("what the hand's terminal showed", hand.log()?)]);
+        Ok(())
+    })
+    .await;
+}
+
 /// Both reads and writes are answered by the standby, after `since`.
 async fn served_by_the_standby(load: &Load, since: Timestamp) -> Result<(), Error> {
     until("users served by the standby", Duration::from_secs(45), async || {
@@ -132,10 +155,16 @@ impl<'a> Hand<'a> {
 
     /// Types all lines of a section into one shell, and gives back what its terminal showed.
     async fn types(&self, section: &str) -> Result<String, Error> {
-        let mut script = self.filled(&self.blocks(FAILOVER)[0]);
-        let blocks = self.blocks(section);
-        let typed = if section == FAILOVER { &blocks[1..] } else { &blocks[..] };
-        for (step, block) in typed.iter().enumerate() {
+        // The first two blocks of a failover are names and words for all sections; a drill begins with two of its steps.
+        let failover = self.blocks(FAILOVER);
+        let (words, steps) = failover.split_at(2);
+        let blocks = match section {
+            FAILOVER => steps.to_vec(),
+            DRILL => [vec![steps[1].clone(), steps[4].clone()], self.blocks(DRILL)].concat(),
+            _ => self.blocks(section),
+        };
+        let mut script = format!("{}{}", self.filled(&words[0]), words[1]);
+        for (step, block) in blocks.iter().enumerate() {
             let _ = write!(script, "echo '{section}, {}'\n{block}", step + 1);
         }
         let mut command = Command::new("sh");
@@ -180,6 +209,10 @@ impl<'a> Hand<'a> {
         let mut unused = self.names.clone();
         let mut filled = String::new();
         for line in block.lines() {
+            if line.starts_with("export AWS_") {
+                let _ = writeln!(filled, "{line}");
+                continue;
+            }
             let name = line.trim_start_matches("export ").split('=').next().unwrap_or_default();
             let value = unused.remove(name).unwrap_or_else(|| panic!("the runbook asks for {name}, which the stage's plan does not tell"));
             let export = if line.starts_with("export ") { "export " } else { "" };

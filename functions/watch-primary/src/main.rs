@@ -8,7 +8,7 @@ use watch_primary::WatchPrimary;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let eyes = AwsEyes::new(&environment.aws, environment.settings.resolver.as_deref());
     serve(environment, WatchPrimary { eyes }).await
 }

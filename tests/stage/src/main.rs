@@ -26,6 +26,8 @@ enum Scene {
     Drill,
     /// Counts what minutes of peace and a drill call, and what that costs: the numbers of docs/cost.md.
     Count,
+    /// The resource types of the templates that a stage cannot confirm, and why.
+    Unconfirmed,
     /// Stands until it is told to end, and says in a file how to reach it.
     Serve {
         /// The file, `target/stage/up.json`.
@@ -60,6 +62,10 @@ async fn main() -> ExitCode {
                 println!("\n{}", counted?);
                 Ok(true)
             }
+            Scene::Unconfirmed => {
+                unconfirmed();
+                Ok(true)
+            }
             Scene::Serve { file } => serve(file).await.map(|()| true),
         }
     };
@@ -90,6 +96,15 @@ async fn start() -> Result<Stage, Error> {
     let stage = Stage::start(Options { progress, ..Options::default() }).await?;
     println!("{:>5.1} s  the stage stands", began.elapsed().as_secs_f64());
     Ok(stage)
+}
+
+fn unconfirmed() {
+    for (heading, types) in [("accepted, not created", stage_deploy::ACCEPTED), ("created, and nothing acts by it", stage_deploy::INERT)] {
+        println!("{heading}:");
+        for (kind, why) in types {
+            println!("  {kind:<44} {why}");
+        }
+    }
 }
 
 async fn serve(file: PathBuf) -> Result<(), Error> {

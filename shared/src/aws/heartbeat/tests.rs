@@ -3,6 +3,7 @@
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
@@ -28,7 +29,7 @@ fn cloudwatch(status: u16) -> (AwsEyes, StaticReplayClient) {
     let response = || http::Response::builder().status(status).body(SdkBody::from("{}")).unwrap();
     let replay = StaticReplayClient::new((0..3).map(|_| ReplayEvent::new(request(), response())).collect());
     let config = SdkConfig::builder()
-        .behavior_version(aws_config::BehaviorVersion::latest())
+        .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-west-2"))
         .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
         .sleep_impl(aws_smithy_async::rt::sleep::SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()))

@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::{Teller, fetch_report};
 use crate::observe::until;
-use crate::workload::DATABASE;
 use crate::{Error, PRIMARY, STANDBY, Stage};
 
 /// A success ends an outage when nothing fails for this long after it.
@@ -37,7 +36,7 @@ pub struct Outcome {
 
 /// Runs the scene on a stage in peace and prints it.
 pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
-    let load = Load::start(load::Settings::new(stage.dns_addr(), "www.shop.example"));
+    let load = Load::start(load::Settings::new(stage.dns_addr(), &stage.workload.plan.traffic.record));
     println!("\nA constant load of reads and writes arrives through the stage's DNS; the primary serves.");
     until("users served by the primary", Duration::from_secs(20), async || served(&load.records(), PRIMARY, Timestamp::MIN)).await?;
     // One period of the metric: the replica's lag has been measured, as in any life before a failure.
@@ -85,12 +84,13 @@ fn served(records: &[Record], region: &str, since: Timestamp) -> Result<(), Stri
 
 /// Compares both databases: the old primary's disks are read again once all is over.
 async fn count_lost(stage: &Stage, records: &[Record]) -> Result<(BTreeSet<Uuid>, f64, usize), Error> {
-    stage.rds.start_server(PRIMARY, "shop-orders").await.map_err(Error::part("starting the old primary's database to compare"))?;
-    let orders = |region: &'static str, id: &'static str| async move {
-        let rows = stage.rds.sql(region, id, DATABASE, "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
+    stage.rds.start_server(PRIMARY, stage.database()).await.map_err(Error::part("starting the old primary's database to compare"))?;
+    let database = &stage.workload.database_name;
+    let orders = |region: &'static str, id: String| async move {
+        let rows = stage.rds.sql(region, &id, database, "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
         Ok::<BTreeSet<Uuid>, Error>(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()?.parse().ok()).collect())
     };
-    let (old, new) = tokio::try_join!(orders(PRIMARY, "shop-orders"), orders(STANDBY, "shop-orders-replica"))?;
+    let (old, new) = tokio::try_join!(orders(PRIMARY, stage.database().to_owned()), orders(STANDBY, stage.replica().to_owned()))?;
     let committed: BTreeSet<Uuid> = load::committed(records).into_values().flatten().collect();
     let lost: BTreeSet<Uuid> = old.difference(&new).copied().collect();
     let sent: Vec<Timestamp> =

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Deployed, Stack};
+use crate::{Capability, Deployed, Stack};
 
 const FENCED: &str = "arn:aws:rds:us-east-2:123456789012:db:shop-orders";
 
@@ -26,6 +26,7 @@ fn control(emulator: &Emulator, alarms: &str, more: &[(&str, &str)]) -> Stack {
         region: WEST.to_owned(),
         template: root().join("infra/control/template.yaml"),
         parameters: given,
+        capabilities: [Capability::Iam].into(),
         code: Arc::new(move |_| bootstrap.clone()),
     }
 }
@@ -234,6 +235,7 @@ async fn control_stack_in_the_primary_region_is_refused_with_the_reason() {
         region: EAST.to_owned(),
         template: root().join("infra/control/template.yaml"),
         parameters: parameters(&[("PlanName", "shop"), ("PrimaryRegion", EAST)]),
+        capabilities: [Capability::Iam].into(),
         code: Arc::new(|_| PathBuf::from("bootstrap")),
     };
     let error = deployer.deploy(&stack).await.unwrap_err().to_string();

@@ -135,8 +135,7 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
         std::fs::read_to_string(stage.layout.template("tests/stage/prices.toml")).map_err(|source| Error::io("reading the prices", source))?;
     let prices: Prices = toml::from_str(&prices).map_err(Error::part("reading the prices"))?;
 
-    let text = std::fs::read_to_string(&stage.plan).map_err(|source| Error::io("reading the stage's plan", source))?;
-    let plan = Plan::stored(&text).map_err(Error::part("reading the stage's plan"))?;
+    let plan = &stage.workload.plan;
     let began = Timestamp::UNIX_EPOCH;
     until("the first login of every secret", Duration::from_secs(60), async || {
         let logins = stage.snapshot().await.map_err(|error| error.to_string())?.memory.logins.len();
@@ -173,7 +172,7 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
         minute,
         half_hour,
         drill_minutes,
-        journal_bytes: journal_bytes(stage, &plan).await?,
+        journal_bytes: journal_bytes(stage, plan).await?,
         memory_mb: memory(stage)?,
         alarms: alarms(stage)?,
         prices,

@@ -35,7 +35,7 @@ async fn relight_may_do_nothing_and_a_person_recovers_by_the_runbook_and_gives_i
     with_stage(Options::default(), async |stage| {
         let hand = Hand::of(stage)?;
         let passwords = Passwords::of(stage);
-        let load = Load::start(load::Settings::new(stage.dns_addr(), "www.shop.example"));
+        let load = Load::start(load::Settings::new(stage.dns_addr(), &stage.workload.plan.traffic.record));
         // Two samples of the lag, as in any life before a failure.
         tokio::time::sleep(stage.speed.shortened(60) * 2).await;
         hand.forbid_relight().await?;
@@ -73,8 +73,8 @@ async fn relight_may_do_nothing_and_a_person_recovers_by_the_runbook_and_gives_i
 
         stage.return_primary().await?;
         println!("{}", hand.types(FENCE).await?);
-        let groups = security_groups(stage, PRIMARY, "shop-orders").await?;
-        assert_eq!(groups, ["sg-0a1b2c3d4e5f60718"], "the old writer is in quarantine");
+        let groups = security_groups(stage, PRIMARY, stage.workload.database_id()).await?;
+        assert_eq!(groups, [hand.names["QUARANTINE"].as_str()], "the old writer is in quarantine");
         tokio::time::sleep(stage.speed.shortened(60) * 2).await;
         served_by(STANDBY, &load, Timestamp::now()).await?;
 
@@ -167,11 +167,9 @@ struct Hand<'a> {
 impl<'a> Hand<'a> {
     fn of(stage: &'a Stage) -> Result<Hand<'a>, Error> {
         let runbook = std::fs::read_to_string(stage.layout.root.join("docs/runbook.md")).map_err(io("reading the runbook"))?;
-        let text = std::fs::read_to_string(&stage.plan).map_err(io("reading the stage's plan"))?;
-        let plan = Plan::stored(&text).map_err(Error::part("reading the stage's plan"))?;
         let folder = stage.folder.join("by-hand");
         std::fs::create_dir_all(&folder).map_err(io("making a folder for the hand"))?;
-        Ok(Hand { stage, runbook, names: names(&plan), folder })
+        Ok(Hand { stage, runbook, names: names(&stage.workload.plan), folder })
     }
 
     /// Types all lines of a section into one shell, and gives back what its terminal showed.

@@ -25,6 +25,7 @@ use crate::passwords::{Passwords, assert_kept};
 use crate::refused::same_state;
 
 const FAILOVER: &str = "By hand: a failover";
+const LOOK: &str = "Where a run stands, without Relight";
 const FENCE: &str = "By hand: the fence";
 const DRILL: &str = "By hand: a drill";
 const HOME: &str = "The way home";
@@ -70,6 +71,9 @@ async fn relight_may_do_nothing_and_a_person_recovers_by_the_runbook_and_gives_i
         assert!(stage.is_stopped().await?);
         let gave = run.ended_at.expect("it is over");
         served_by(STANDBY, &load, gave).await?;
+
+        let seen = hand.types(LOOK).await?;
+        assert!(seen.contains("\"serving\":\"standby\"") && seen.contains("active: the standby serves"), "{seen}");
 
         stage.return_primary().await?;
         println!("{}", hand.types(FENCE).await?);

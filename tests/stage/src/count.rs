@@ -9,17 +9,19 @@
 //! The router's log has every call with the function that made it; the functions' own logs have what each invocation took. Nothing is assumed about what a
 //! tick does. Two things are, and the output says so: the size of a write, and that a call takes as long in AWS as here.
 
+mod bill;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use relight::plan::Plan;
-use serde::Deserialize;
 use stage_router::{Outcome, Source};
 use tokio::process::Command;
+
+use bill::Prices;
 
 use crate::observe::until;
 use crate::workload::{environment, output};
@@ -27,10 +29,6 @@ use crate::{Error, STANDBY, Stage, scenes};
 
 /// Minutes that are counted in peace, not shortened: a heartbeat and a word that is refreshed go by the clock.
 const MINUTES: u32 = 4;
-/// Minutes of a month of 730 hours.
-const MONTH: f64 = 730.0 * 60.0;
-/// A login of every secret and a look of readiness, each half hour.
-const HALF_HOURS: f64 = 730.0 * 2.0;
 /// By when a look of readiness is over.
 const LOOK: Duration = Duration::from_secs(8);
 
@@ -112,28 +110,9 @@ pub struct Counted {
     prices: Prices,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct Price {
-    usd: f64,
-    per: f64,
-    unit: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Prices {
-    read: String,
-    #[serde(flatten)]
-    prices: BTreeMap<String, Price>,
-}
-
-/// Two items of at most two kilobytes, and a transaction bills each kilobyte twice.
-const WRITE_UNITS: f64 = 8.0;
-
 /// Counts on a stage that just stands; takes seven minutes.
 pub async fn count(stage: &Stage) -> Result<Counted, Error> {
-    let prices =
-        std::fs::read_to_string(stage.layout.template("tests/stage/prices.toml")).map_err(|source| Error::io("reading the prices", source))?;
-    let prices: Prices = toml::from_str(&prices).map_err(Error::part("reading the prices"))?;
+    let prices = Prices::read(&stage.layout)?;
 
     let plan = &stage.workload.plan;
     let began = Timestamp::UNIX_EPOCH;
@@ -291,88 +270,4 @@ fn alarms(stage: &Stage) -> Result<f64, Error> {
         metrics += text.matches("MetricName: ").count();
     }
     Ok(f64::from(u32::try_from(metrics).unwrap_or(u32::MAX)))
-}
-
-/// One line of a bill.
-struct Line<'a> {
-    what: &'a str,
-    month: f64,
-    drill: f64,
-    price: &'a str,
-}
-
-impl Counted {
-    fn lines(&self) -> Vec<Line<'_>> {
-        let month = |operations: &[&str]| {
-            operations.iter().map(|operation| self.minute.calls_of(operation) * MONTH + self.half_hour.calls_of(operation) * HALF_HOURS).sum::<f64>()
-                + 0.0
-        };
-        let drill = |operations: &[&str]| operations.iter().map(|operation| self.drill.calls_of(operation)).sum::<f64>() + 0.0;
-        let started = |tally: &Tally, prefix: &str| {
-            tally.calls.iter().filter(|((_, called, _), _)| called.starts_with(prefix)).map(|(_, count)| count).sum::<f64>()
-        };
-        let gb = self.memory_mb / 1024.0;
-        let read_units = (self.journal_bytes as f64 / 4096.0).ceil();
-        let (reads, writes) = (["dynamodb:Query"], ["dynamodb:TransactWriteItems"]);
-        let (s3_reads, s3_writes) = (["s3:HeadObject", "s3:GetObject"], ["s3:PutObject", "s3:ListObjectsV2"]);
-        let metrics = ["cloudwatch:GetMetricData", "cloudwatch:PutMetricData"];
-        let secrets_month = started(&self.minute, "secretsmanager:") * MONTH + started(&self.half_hour, "secretsmanager:") * HALF_HOURS;
-        vec![
-            Line { what: "Lambda, invocations", month: self.minute.invoked() * MONTH, drill: self.drill.invoked(), price: "lambda-request" },
-            Line { what: "Lambda, time", month: self.minute.seconds() * gb * MONTH, drill: self.drill.seconds() * gb, price: "lambda-gb-second" },
-            Line { what: "Scheduler", month: self.minute.ticks * MONTH, drill: 0.0, price: "scheduler" },
-            Line { what: "journal, reads", month: month(&reads) * read_units, drill: drill(&reads) * read_units, price: "dynamodb-read" },
-            Line { what: "journal, writes", month: month(&writes) * WRITE_UNITS, drill: drill(&writes) * WRITE_UNITS, price: "dynamodb-write" },
-            Line { what: "STOP, looked at", month: month(&s3_reads), drill: drill(&s3_reads), price: "s3-read" },
-            Line { what: "STOP, reports", month: month(&s3_writes), drill: drill(&s3_writes), price: "s3-write" },
-            Line { what: "metrics read and put", month: month(&metrics), drill: drill(&metrics), price: "cloudwatch-data" },
-            Line { what: "secrets", month: secrets_month, drill: started(&self.drill, "secretsmanager:"), price: "secrets-call" },
-            Line { what: "notices", month: month(&["sns:Publish"]), drill: drill(&["sns:Publish"]), price: "sns-publish" },
-            Line { what: "alarms", month: self.alarms, drill: 0.0, price: "alarm" },
-        ]
-    }
-}
-
-impl fmt::Display for Counted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "calls                                                                          a minute  half h    a drill")?;
-        let mut calls: Vec<&(String, String, String)> =
-            self.minute.calls.keys().chain(self.half_hour.calls.keys()).chain(self.drill.calls.keys()).collect();
-        calls.sort();
-        calls.dedup();
-        for call @ (function, called, region) in calls {
-            let of = |tally: &Tally| tally.calls.get(call).copied().unwrap_or(0.0);
-            let (minute, half, drill) = (of(&self.minute), of(&self.half_hour), of(&self.drill));
-            writeln!(f, "{function:<30} {called:<46} {region:<10} {minute:>6.2} {half:>6.0} {drill:>10.0}")?;
-        }
-        writeln!(f, "\ninvocations                       a minute   ms each    a drill  its seconds")?;
-        for (name, (count, millis)) in &self.minute.invocations {
-            let (more, longer) = self.drill.invocations.get(name).copied().unwrap_or((0.0, 0.0));
-            writeln!(f, "{name:<30} {count:>11.2} {:>9.0} {more:>10.0} {:>12.1}", millis / count.max(f64::EPSILON), longer / 1000.0)?;
-        }
-        writeln!(
-            f,
-            "\nThe plan's part of the journal is {} bytes; functions have {:.0} MB; the drill took {:.1} minutes here.",
-            self.journal_bytes, self.memory_mb, self.drill_minutes
-        )?;
-        writeln!(f, "A write is taken as {WRITE_UNITS:.0} units. Prices were read on {}.\n", self.prices.read)?;
-        writeln!(f, "{:<22} {:>12} {:>9} {:>10} {:>9}   of", "", "a month", "USD", "a drill", "USD")?;
-        let (mut month, mut drill) = (0.0, 0.0);
-        for line in self.lines() {
-            let Some(price) = self.prices.prices.get(line.price) else { return Err(fmt::Error) };
-            let usd = |units: f64| units * price.usd / price.per;
-            (month, drill) = (month + usd(line.month), drill + usd(line.drill));
-            writeln!(
-                f,
-                "{:<22} {:>12.0} {:>9.2} {:>10.0} {:>9.4}   {}",
-                line.what,
-                line.month,
-                usd(line.month),
-                line.drill,
-                usd(line.drill),
-                price.unit
-            )?;
-        }
-        write!(f, "{:<22} {:>12} {month:>9.2} {:>10} {drill:>9.4}", "together", "", "")
-    }
 }

@@ -96,7 +96,7 @@ impl fmt::Display for Counted {
         }
         writeln!(
             f,
-            "\nThe plan's part of the journal is {} bytes; functions have {:.0} MB; the drill took {:.1} minutes here.",
+            "\nThe plan's part of the journal is {} bytes; functions have {:.0} MB; {:.1} minutes of peace are taken off the drill.",
             self.journal_bytes, self.memory_mb, self.drill_minutes
         )?;
         writeln!(f, "A write is taken as {WRITE_UNITS:.0} units. Prices were read on {}.\n", self.prices.read)?;

@@ -129,6 +129,9 @@ impl Stage {
         let emulators = Emulators::start(&layout, &folder, router.url(), ministack, moto, &groups).await?;
         let mut tasks = JoinSet::new();
         let dns = start_dns(&router, options.speed, &mut tasks).await?;
+        // Buckets have names of their own, by which Route 53's checkers look for STOP.
+        let s3 = router.url().trim_start_matches("http://").parse().map_err(Error::part("reading the router's address"))?;
+        dns.publish(&format!("*.s3.{STANDBY}.amazonaws.com"), s3);
 
         progress("the workload in both Regions and Relight's stacks, from their templates");
         for (kind, why) in stage_deploy::ACCEPTED {

@@ -17,6 +17,7 @@
 mod alarms;
 pub mod aws;
 pub mod coverage;
+pub mod count;
 mod emulators;
 mod groups;
 pub mod layout;

@@ -4,6 +4,7 @@
 mod common;
 
 mod afterwards;
+mod by_hand;
 mod calls;
 mod crashes;
 mod drill;

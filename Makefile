@@ -1,4 +1,5 @@
 # Everything that a person types. Nothing is installed outside target/.
+.PHONY: setup deploy-primary deploy-secondary deploy-all check-health simulate-outage test-failover destroy
 .PHONY: help failover drill test test-stage privileges stage-up stage-down tools checkers build lint templates deny package
 
 help:
@@ -30,6 +31,15 @@ build:
 
 failover drill: tools build
 	@$(TARGET)/debug/stage $@
+
+# Step by step, on a stage of its own or with TARGET=aws in an account; infra/everyday.py says which settings they take.
+setup deploy-primary deploy-secondary deploy-all check-health simulate-outage test-failover: build
+	@python3 -B infra/everyday.py $@
+
+setup: tools
+
+destroy:
+	@python3 -B infra/everyday.py $@
 
 stage-up: tools build
 	@sh tests/stage/tools/up.sh $(TARGET)

@@ -19,6 +19,8 @@ pub mod aws;
 pub mod count;
 pub mod coverage;
 mod emulators;
+pub mod everyday;
+mod ground;
 mod groups;
 pub mod layout;
 pub mod observe;
@@ -29,7 +31,7 @@ mod workload;
 
 use std::path::PathBuf;
 
-pub use stage::{Options, Speed, Stage};
+pub use stage::{Options, Regions, Speed, Stage};
 pub use workload::{Workload, environment};
 
 /// The account of both emulators.

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use relight_stage::layout::Layout;
-use relight_stage::{Error, Options, STANDBY, Stage, count, scenes};
+use jiff::SignedDuration;
+use relight_stage::everyday::{self, Everyday};
+use relight_stage::{Error, Options, Regions, STANDBY, Stage, count, scenes};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,6 +30,24 @@ enum Scene {
     Count,
     /// The resource types of the templates that a stage cannot confirm, and why.
     Unconfirmed,
+    /// An empty account with two Regions, which `infra/everyday.py` deploys into step by step.
+    Everyday {
+        /// Where it says how to reach it.
+        #[arg(long)]
+        file: PathBuf,
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        domain: String,
+        #[arg(long)]
+        primary: String,
+        #[arg(long)]
+        standby: String,
+        #[arg(long)]
+        rto_minutes: i64,
+        #[arg(long)]
+        rpo_minutes: i64,
+    },
     /// Stands until it is told to end, and says in a file how to reach it.
     Serve {
         /// The file, `target/stage/up.json`.
@@ -67,6 +87,11 @@ async fn main() -> ExitCode {
                 Ok(true)
             }
             Scene::Serve { file } => serve(file).await.map(|()| true),
+            Scene::Everyday { file, name, domain, primary, standby, rto_minutes, rpo_minutes } => {
+                let (rto, rpo) = (SignedDuration::from_mins(rto_minutes), SignedDuration::from_mins(rpo_minutes));
+                let options = Options { regions: Regions { primary, standby }, ..options() };
+                everyday(everyday::Settings { name, domain, rto, rpo }, options, file).await.map(|()| true)
+            }
         }
     };
     // Ctrl-C drops the stage where it stands: its children end with it.
@@ -90,10 +115,28 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start() -> Result<Stage, Error> {
+/// Progress with the time that has passed.
+fn options() -> Options {
     let began = Instant::now();
     let progress = Arc::new(move |what: &str| println!("{:>5.1} s  {what}", began.elapsed().as_secs_f64()));
-    let stage = Stage::start(Options { progress, ..Options::default() }).await?;
+    Options { progress, ..Options::default() }
+}
+
+async fn everyday(settings: everyday::Settings, options: Options, file: PathBuf) -> Result<(), Error> {
+    let mut stage = Everyday::start(settings, options).await?;
+    stage.announce(&file)?;
+    tokio::select! {
+        () = stage.serve() => (),
+        () = told_to_end() => (),
+    }
+    stage.shutdown().await;
+    let _ = std::fs::remove_file(&file);
+    Ok(())
+}
+
+async fn start() -> Result<Stage, Error> {
+    let began = Instant::now();
+    let stage = Stage::start(options()).await?;
     println!("{:>5.1} s  the stage stands", began.elapsed().as_secs_f64());
     Ok(stage)
 }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use relight::plan::Plan;
+use jiff::SignedDuration;
+use relight::plan::{Objectives, Plan};
 use toml::{Table, Value};
 
 use crate::Error;
@@ -20,6 +21,8 @@ pub struct Differences {
     pub account: String,
     pub primary: String,
     pub standby: String,
+    pub rto: SignedDuration,
+    pub rpo: SignedDuration,
     pub quarantine_group: String,
     pub users_name: String,
     pub standby_name: String,
@@ -62,6 +65,8 @@ fn fill(plan: &mut Table, differences: &Differences) -> Option<()> {
     let url = |entry: SocketAddr| format!("http://{entry}/health");
     let seconds = |time: Duration| format!("{}s", time.as_secs().max(1));
     set(plan, &[("account", &differences.account), ("primary", &differences.primary), ("standby", &differences.standby)]);
+    let objectives = plan.get_mut("objectives")?.as_table_mut()?;
+    set(objectives, &[("rto", &format!("{:#}", differences.rto)), ("rpo", &format!("{:#}", differences.rpo))]);
     let database = plan.get_mut("database")?.as_array_mut()?.first_mut()?.as_table_mut()?;
     set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
     if let Some(class) = &differences.instance_class {
@@ -112,6 +117,8 @@ pub fn example(primary: &str, standby: &str) -> Result<String, Error> {
         account: crate::ACCOUNT.to_owned(),
         primary: primary.to_owned(),
         standby: standby.to_owned(),
+        rto: Objectives::default().rto,
+        rpo: Objectives::default().rpo,
         quarantine_group: "sg-0a1b2c3d4e5f60718".to_owned(),
         users_name: "www.shop.example".to_owned(),
         standby_name: "standby.shop.example".to_owned(),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use relight::plan::Plan;
+use relight::plan::{Objectives, Plan};
 use serde_json::Value;
 use stage_app::balancer::Balancer;
 use stage_app::fleet::Fleet;
@@ -202,6 +202,8 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
         account: ACCOUNT.to_owned(),
         primary: PRIMARY.to_owned(),
         standby: STANDBY.to_owned(),
+        rto: Objectives::default().rto,
+        rpo: Objectives::default().rpo,
         quarantine_group: output(&networks[0], "QuarantineGroupId")?,
         users_name: output(&global, "UsersName")?,
         standby_name: output(&global, "StandbyName")?,
@@ -286,23 +288,23 @@ impl Site<'_> {
         self.stack(&format!("{name}-{template}"), region, &format!("{EXAMPLE}/{template}.yaml"), parameters).await
     }
 
-    async fn stack(
+    pub(crate) async fn stack(
         &self,
         name: &str,
         region: &str,
         template: &str,
-        parameters: impl IntoIterator<Item = (&'static str, String)>,
+        parameters: impl IntoIterator<Item = (impl Into<String>, String)>,
     ) -> Result<Deployed, Error> {
         self.put(&self.template(name, region, template, parameters)).await
     }
 
-    fn template(&self, name: &str, region: &str, template: &str, parameters: impl IntoIterator<Item = (&'static str, String)>) -> Stack {
+    fn template(&self, name: &str, region: &str, template: &str, parameters: impl IntoIterator<Item = (impl Into<String>, String)>) -> Stack {
         let binaries = self.layout.binaries.clone();
         Stack {
             name: name.to_owned(),
             region: region.to_owned(),
             template: self.layout.template(template),
-            parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
+            parameters: parameters.into_iter().map(|(name, value)| (name.into(), value)).collect::<BTreeMap<_, _>>(),
             capabilities: [Capability::Iam].into(),
             code: Arc::new(move |function: &str| binaries.join(function)),
         }
@@ -315,7 +317,7 @@ impl Site<'_> {
 }
 
 /// The application's own user, as the example's README has its owner make it.
-async fn users(site: &Site<'_>, database: &Deployed) -> Result<(), Error> {
+pub(crate) async fn users(site: &Site<'_>, database: &Deployed) -> Result<(), Error> {
     let (app, admin) = tokio::try_join!(secret(site, database, "AppSecretName"), secret(site, database, "AdminSecretName"))?;
     let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let (user, owner) = (text(&app, "username"), text(&admin, "username"));
@@ -327,14 +329,14 @@ async fn users(site: &Site<'_>, database: &Deployed) -> Result<(), Error> {
     ];
     let id = output(database, "DatabaseId")?;
     for statement in statements {
-        site.rds.sql(PRIMARY, &id, &text(&app, "dbname"), &statement).await.map_err(Error::part("making the application's database user"))?;
+        site.rds.sql(&site.options.regions.primary, &id, &text(&app, "dbname"), &statement).await.map_err(Error::part("making the application's database user"))?;
     }
     Ok(())
 }
 
 /// A secret of the primary Region that an output of the database's stack names.
 async fn secret(site: &Site<'_>, database: &Deployed, name: &str) -> Result<Value, Error> {
-    let secrets = Clients::new(site.router, PRIMARY).secrets;
+    let secrets = Clients::new(site.router, &site.options.regions.primary).secrets;
     let answer = secrets.get_secret_value().secret_id(output(database, name)?).send().await.map_err(Error::part("reading a secret"))?;
     Ok(answer.secret_string().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
 }

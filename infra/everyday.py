@@ -127,7 +127,7 @@ class Stage:
 
     def __init__(self, settings):
         self.settings = settings
-        self.file = KEPT / "stage.json"
+        self.file = KEPT / "standing.json"
         self.binary = TARGET_FOLDER / "debug" / "stage"
         self.awscli = [os.environ.get("RELIGHT_VENV", str(ROOT / "target" / "venv")) + "/bin/aws"]
 
@@ -331,7 +331,7 @@ class Everyday:
     def __init__(self, settings):
         self.settings = settings
         self.target = (Account if settings.target == "aws" else Stage)(settings)
-        self.kept = KEPT / f"{settings.target}.json"
+        self.kept = KEPT / f"stacks-{settings.target}.json"
 
     # What one step's stacks gave to the next, which may be another invocation.
     def outputs(self):
@@ -412,7 +412,8 @@ class Everyday:
         plan = KEPT / "relight.toml"
         plan.write_text(self.target.plan(self.outputs()))
         say(f"  {run([*self.relight(), 'plan', 'put', str(plan), '--table', control['JournalTable']], target.environment()).strip()}")
-        self.wait("the standby's application", lambda health: health["standby"] or settings.target == "aws")
+        self.wait("the observers saying Up", lambda _: len(self.up()) >= 2)
+        say(f"  Relight watches: {', '.join(self.up())} say Up")
 
     def draft(self, outputs):
         """The plan as far as the control stack's permissions need it: names, before the stack is there that the rest comes from."""
@@ -499,6 +500,11 @@ class Everyday:
         answer = run([*self.target.awscli, "dynamodb", "query", "--table-name", self.need("relight", "deploy-all")["JournalTable"], "--consistent-read",
                       "--key-condition-expression", "pk = :pk", "--expression-attribute-values", values, "--output", "json"], self.target.environment())
         return {item["sk"]["S"]: json.loads(item["body"]["S"]) for item in json.loads(answer)["Items"]}
+
+    def up(self):
+        """The observers that see the primary up."""
+        observers = self.items(self.settings.name).get("evidence", {}).get("observers", {})
+        return sorted(name for name, seen in observers.items() if seen["word"] == "up")
 
     def newest(self):
         return self.items(self.settings.name).get("head", {}).get("run")

@@ -16,7 +16,7 @@ struct Commands {
 /// A stage that a failed test leaves standing is ended with it.
 impl Drop for Commands {
     fn drop(&mut self) {
-        if self.folder.join("stage.json").exists() {
+        if self.folder.join("standing.json").exists() {
             self.run("destroy", &SETTINGS);
         }
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -80,7 +80,7 @@ fn each_missing_or_wrong_setting_is_refused_with_its_name_and_nothing_is_begun()
     for command in ["deploy-all", "check-health", "destroy"] {
         commands.refused(command, &SETTINGS, "no stage stands; `make setup` starts one");
     }
-    assert!(!Path::new(&commands.folder).join("stage.json").exists());
+    assert!(!Path::new(&commands.folder).join("standing.json").exists());
 }
 
 #[test]

@@ -44,11 +44,11 @@ impl Deployer {
             let role = resolved(resource).map_err(wrong)?;
             let listed = |name: &str| role[name].as_array().cloned().unwrap_or_default();
             let own = listed("Policies").into_iter().map(|policy| RolePolicy { owner: logical.clone(), document: policy["PolicyDocument"].clone() });
-            let attached = listed("ManagedPolicyArns").into_iter().map(|arn| {
-                let arn = text_of(&arn);
-                managed.get(&arn).cloned().ok_or_else(|| wrong(TemplateError::Unknown(arn)))
-            });
-            roles.insert(logical.clone(), own.map(Ok).chain(attached).collect::<Result<_, _>>()?);
+            let mut held: Vec<RolePolicy> = own.collect();
+            for arn in listed("ManagedPolicyArns").iter().map(text_of) {
+                held.push(managed.get(&arn).cloned().ok_or_else(|| wrong(TemplateError::Unknown(arn)))?);
+            }
+            roles.insert(logical.clone(), held);
         }
         Ok(roles)
     }

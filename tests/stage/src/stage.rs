@@ -398,10 +398,9 @@ fn tell_running(router: &Router, fleet: &Arc<Fleet>, name: &str) {
     });
 }
 
-/// RDS's metric of each replica, in the replica's Region, each minute.
+/// RDS's metric of each replica, in the replica's Region, each minute. The first is there before the stage stands, as in any life before a failure.
 async fn publish_lag(rds: Rds, clients: Clients, period: Duration, instead: Option<f64>) {
     loop {
-        tokio::time::sleep(period).await;
         for (region, replica, measured) in rds.replica_lag().await {
             let seconds = instead.unwrap_or(measured);
             if region != STANDBY {
@@ -412,5 +411,6 @@ async fn publish_lag(rds: Rds, clients: Clients, period: Duration, instead: Opti
             let put = clients.metrics.put_metric_data().namespace("AWS/RDS").metric_data(datum).send();
             let _ = tokio::time::timeout(Duration::from_secs(2), put).await;
         }
+        tokio::time::sleep(period).await;
     }
 }

@@ -1,5 +1,5 @@
 # Everything that a person types. Nothing is installed outside target/.
-.PHONY: help failover drill test test-stage stage-up stage-down tools checkers build lint templates deny package
+.PHONY: help failover drill test test-stage privileges stage-up stage-down tools checkers build lint templates deny package
 
 help:
 	@echo "make failover     the primary Region dies in front of you; Relight brings the standby up"
@@ -61,7 +61,15 @@ package: tools
 
 # The whole workspace at once, here as in `build`: other choices of packages choose other features, and compile the SDKs anew.
 test: tools build lint
+	rm -rf $(TARGET)/stage/coverage
 	cargo test --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory privileges
 
 test-stage: tools build
+	rm -rf $(TARGET)/stage/coverage
 	cargo test --workspace --no-fail-fast --test ends --test conformance --test events --test scenes -- --test-threads 1
+	@$(MAKE) --no-print-directory privileges
+
+# The roles are judged last, by what all scenes asked of them: what nobody needed is no role's to have.
+privileges:
+	cargo test --workspace --test privileges

@@ -43,6 +43,8 @@ pub struct Settings {
     pub credentials: Credentials,
     /// Where all of AWS is to be found, on the stage.
     pub endpoint: Option<String>,
+    /// Whether the watcher's role may put its heartbeat into the primary Region.
+    pub heartbeat: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +75,7 @@ impl Settings {
                 "Lambda's environment",
             ),
             endpoint: get("AWS_ENDPOINT_URL").ok(),
+            heartbeat: variable("RELIGHT_HEARTBEAT").is_none_or(|said| said != "no"),
         })
     }
 }

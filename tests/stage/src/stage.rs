@@ -60,6 +60,8 @@ pub struct Options {
     pub lag: Option<f64>,
     /// When a drill and what it made must be gone.
     pub drill_deadline: Duration,
+    /// The class that the promoted instance shall have; without one it keeps its own.
+    pub instance_class: Option<String>,
     /// Other workloads, each with a Relight of its own, that stand beside the one that the scenes play with.
     pub beside: Vec<String>,
     /// Told what is being done while the stage comes up.
@@ -73,6 +75,7 @@ impl Default for Options {
             replication_delay: Duration::from_secs(2),
             lag: None,
             drill_deadline: Duration::from_secs(600),
+            instance_class: None,
             beside: Vec::new(),
             progress: Arc::new(|_| ()),
         }
@@ -129,6 +132,9 @@ impl Stage {
         let emulators = Emulators::start(&layout, &folder, router.url(), ministack, moto, &groups).await?;
         let mut tasks = JoinSet::new();
         let dns = start_dns(&router, options.speed, &mut tasks).await?;
+        // Buckets have names of their own, by which Route 53's checkers look for STOP.
+        let s3 = router.url().trim_start_matches("http://").parse().map_err(Error::part("reading the router's address"))?;
+        dns.publish(&format!("*.s3.{STANDBY}.amazonaws.com"), s3);
 
         progress("the workload in both Regions and Relight's stacks, from their templates");
         for (kind, why) in stage_deploy::ACCEPTED {

@@ -51,6 +51,15 @@ fn what_may_be_absent_may_be_empty() {
 }
 
 #[test]
+fn the_heartbeat_beats_unless_the_template_says_no() {
+    let beats = |said: Option<&str>| {
+        let settings = Settings::from(|name| if name == "RELIGHT_HEARTBEAT" { said.map(str::to_owned) } else { Some("x".to_owned()) });
+        settings.unwrap().heartbeat
+    };
+    assert_eq!([beats(None), beats(Some("yes")), beats(Some("no"))], [true, true, false]);
+}
+
+#[test]
 fn polling_ends_a_margin_before_lambda_ends_the_invocation() {
     let now: Timestamp = "2026-01-05T00:05:00Z".parse().unwrap();
     let after = |seconds: i64| u64::try_from(now.as_millisecond() + seconds * 1000).unwrap();

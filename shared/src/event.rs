@@ -22,6 +22,8 @@ pub enum Trigger {
     Tick,
     /// The schedule of the monthly drill.
     Drill,
+    /// The schedule of the readiness check: would a failover work now?
+    Readiness,
     Alarm(AlarmNotice),
     /// Relight's own: a part is complete.
     Progress {
@@ -100,7 +102,16 @@ pub enum Command {
     SwitchAnyway,
     /// Go on with the newest version of the plan.
     Replan,
+    /// Whether a failover would work now.
+    Readiness,
     Status,
+}
+
+impl Trigger {
+    /// Whether it asks if a failover would work now, by schedule or by a person.
+    pub fn asks_readiness(&self) -> bool {
+        matches!(self, Trigger::Readiness | Trigger::Operator(Order { command: Command::Readiness, .. }))
+    }
 }
 
 impl std::fmt::Display for Command {
@@ -115,6 +126,7 @@ impl std::fmt::Display for Command {
             Command::AcceptLoss => "accept-loss",
             Command::SwitchAnyway => "switch-anyway",
             Command::Replan => "replan",
+            Command::Readiness => "readiness",
             Command::Status => "status",
         })
     }
@@ -158,6 +170,7 @@ fn parse_one(event: &Value) -> Result<Trigger, Unreadable> {
         return match kind {
             "tick" => Ok(Trigger::Tick),
             "drill" => Ok(Trigger::Drill),
+            "readiness" => Ok(Trigger::Readiness),
             "progress" => ProgressMessage::deserialize(event)
                 .map(|message| Trigger::Progress { plan: message.plan, what: message.what })
                 .map_err(malformed("a progress notice", "events/progress.json")),

@@ -125,7 +125,10 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
 }
 
 fn launches(seen: &Seen) -> Vec<Finding> {
+    // Of a group that is not there Auto Scaling tells nothing, by an error.
+    let absent = |group: &GroupName| matches!(seen.things.groups.get(group), Some(Ok(None)));
     let one = |(group, launch): (&GroupName, &Result<Option<Setback>, Arc<CallError>>)| match launch {
+        _ if absent(group) => None,
         Ok(setback) => setback.clone().map(|setback| Finding::NotLaunched { group: group.clone(), setback }),
         Err(error) => Some(Finding::unreadable(format!("launches of group/{group}"), error)),
     };
@@ -165,9 +168,6 @@ fn promotable(plan: &Plan, supposed: &suppose::Supposed, database: &Database, se
     }
     if let Some(why) = not_rehearsed(plan, &suppose::drill(now), database, instance, now) {
         findings.push(Finding::NotRehearsed { database: name, replica: replica.clone(), why });
-    }
-    if instance.security_groups.is_empty() {
-        findings.push(Finding::NoSecurityGroup { replica: replica.clone() });
     }
     if let Some(class) = &instance.pending_class {
         findings.push(Finding::ClassPending { replica, class: class.clone() });

@@ -110,7 +110,7 @@ const OWN_STYLE: &str = "
 .finding { display:grid; grid-template-columns:minmax(150px,240px) 1fr; gap:4px 20px; padding:11px 0; border-bottom:1px solid var(--line) } .finding:last-child { border-bottom:0 }
 .about { font-weight:600; overflow-wrap:anywhere } .do { color:var(--soft); margin-top:3px; overflow-wrap:anywhere } .do b { color:var(--ink); font-weight:600 }
 .blocking { border-left:4px solid var(--bad) } .warning { border-left:4px solid var(--warn) } .count { color:var(--soft); font-weight:400 }
-.unsure { background:var(--warn) } @media (max-width:640px) { .finding { grid-template-columns:1fr } }
+code { font:13px ui-monospace,monospace; color:var(--ink); background:var(--back); border-radius:4px; padding:1px 4px } .unsure { background:var(--warn) } @media (max-width:640px) { .finding { grid-template-columns:1fr } }
 ";
 
 /// The look as one page: no script, no outside resource.
@@ -184,7 +184,7 @@ fn findings(report: &ReadinessReport, severity: Severity, title: &str) -> Markup
                 @for row in rows {
                     div .finding {
                         div .about { (row.about) }
-                        div { (sentence(&row.said)) div .do { b { "Do: " } (row.remedy) } }
+                        div { (with_code(&sentence(&row.said))) div .do { b { "Do: " } (with_code(&row.remedy)) } }
                     }
                 }
             }
@@ -192,13 +192,18 @@ fn findings(report: &ReadinessReport, severity: Severity, title: &str) -> Markup
     }
 }
 
-/// With a capital and a full stop; what begins with a name keeps it.
+/// What stands between backticks is to be typed.
+fn with_code(text: &str) -> Markup {
+    html! { @for (index, part) in text.split('`').enumerate() { @if index % 2 == 1 { code { (part) } } @else { (part) } } }
+}
+
+/// With a capital and a full stop. What begins with a name keeps it.
 fn sentence(said: &str) -> String {
-    let first = said.split(' ').next().unwrap_or_default();
-    let word = first.chars().all(|character| character.is_ascii_lowercase());
+    const BEGINNINGS: [&str; 8] = ["a", "it", "no", "nobody", "only", "that", "the", "there"];
+    let word = said.split(' ').next().unwrap_or_default();
     let mut characters = said.chars();
     let said = match characters.next() {
-        Some(letter) if word => letter.to_uppercase().chain(characters).collect(),
+        Some(letter) if BEGINNINGS.contains(&word) => letter.to_uppercase().chain(characters).collect(),
         _ => said.to_owned(),
     };
     if said.ends_with('.') { said } else { format!("{said}.") }

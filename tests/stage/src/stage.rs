@@ -231,6 +231,11 @@ impl Stage {
         }
     }
 
+    /// Puts a plan as an operator does, with more arguments of `relight plan put`.
+    pub async fn put(&self, plan: &Path, more: &[&str]) -> Result<String, Error> {
+        workload::put_plan(&self.layout, self.router.url(), &workload::output(&self.workload.control, "JournalTable")?, plan, more).await
+    }
+
     /// Kills a function's process where it stands, as a crash at any instant would, and says how many processes that were.
     pub fn kill_function(&self, name: &str) -> Result<usize, Error> {
         self.emulators.kill_function(name)

@@ -110,7 +110,7 @@ pub(crate) async fn watch(
         ("cool_down", format!("{}s", speed.shortened(900).as_secs().max(1))),
     ];
     let plan = write_plan(layout, folder, &values)?;
-    put_plan(layout, &entries.router, &output(&workload.control, "JournalTable")?, &plan).await?;
+    put_plan(layout, &entries.router, &output(&workload.control, "JournalTable")?, &plan, &[]).await?;
     Ok(plan)
 }
 
@@ -178,9 +178,16 @@ fn write_plan(layout: &Layout, folder: &Path, values: &[(&str, String)]) -> Resu
 }
 
 /// As an operator puts it.
-pub(crate) async fn put_plan(layout: &Layout, endpoint: &str, table: &str, plan: &Path) -> Result<String, Error> {
+pub(crate) async fn put_plan(layout: &Layout, endpoint: &str, table: &str, plan: &Path, more: &[&str]) -> Result<String, Error> {
     let mut command = Command::new(layout.binary("relight"));
-    command.args(["plan", "put"]).arg(plan).args(["--table", table]).envs(environment(endpoint, STANDBY)).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .args(["plan", "put"])
+        .arg(plan)
+        .args(["--table", table])
+        .args(more)
+        .envs(environment(endpoint, STANDBY))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     let output = command.output().await.map_err(|source| Error::io("running `relight plan put`", source))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());

@@ -289,7 +289,9 @@ impl Compute for ComputeWorld {
 
     async fn failed_launch(&self, group: &GroupName) -> Result<Option<Setback>, CallError> {
         self.calls.pass("autoscaling:DescribeScalingActivities", Place::Standby, &group.0, || {
-            Ok(self.region.borrow().groups.get(group).and_then(|held| held.setback.clone()))
+            let region = self.region.borrow();
+            let held = region.groups.get(group).ok_or_else(|| Why::Other("ValidationError: Group name not found".to_owned(), None))?;
+            Ok(held.setback.clone())
         })
     }
 

@@ -67,7 +67,6 @@ pub enum Finding {
     Busy(Busy),
     LossAccepted { database: String, lag: LagVerdict },
     NotRehearsed { database: String, replica: String, why: GivenUp },
-    NoSecurityGroup { replica: String },
     ClassPending { replica: String, class: String },
     // Logins.
     NoLogin { secret: String },
@@ -176,7 +175,7 @@ impl Finding {
             F::NoGroup { group } | F::NoMixedInstances { group } | F::Suspended { group, .. } | F::NotLaunched { group, .. } => {
                 format!("group/{group}")
             }
-            F::NoReplica { replica, .. } | F::NotReplicating { replica, .. } | F::NoSecurityGroup { replica } | F::ClassPending { replica, .. } => {
+            F::NoReplica { replica, .. } | F::NotReplicating { replica, .. } | F::ClassPending { replica, .. } => {
                 format!("replica/{replica}")
             }
             F::Busy(busy) => format!("replica/{}", busy.instance),
@@ -238,7 +237,6 @@ impl fmt::Display for Finding {
             F::Busy(busy) => write!(f, "a promotion would wait: {busy}"),
             F::LossAccepted { database, lag } => write!(f, "{database} would be promoted although {lag}"),
             F::NotRehearsed { database, why, .. } => write!(f, "no drill can rehearse the promotion of {database}: {}", not_rehearsed(why)),
-            F::NoSecurityGroup { replica } => write!(f, "{replica} has no security group: nobody could log in"),
             F::ClassPending { replica, class } => write!(f, "{replica} is to become a {class} in its maintenance window, which restarts it"),
             F::NoLogin { secret } => write!(f, "nobody has logged in with {secret} yet"),
             F::OldLogin { secret, at } => write!(f, "the last login with {secret} was at {at}, they are made each half hour"),
@@ -283,7 +281,7 @@ impl Finding {
             F::NoProvider { service, provider } => {
                 let cluster = &service.cluster;
                 format!(
-                    "associate {provider} with the cluster: aws ecs put-cluster-capacity-providers --cluster {cluster} (it replaces the whole list), or name another in the plan"
+                    "associate {provider} with the cluster: `aws ecs put-cluster-capacity-providers --cluster {cluster}` (it replaces the whole list), or name another in the plan"
                 )
             }
             F::DeploymentFailed { .. } => "deploy a revision that starts".to_owned(),
@@ -295,7 +293,7 @@ impl Finding {
                 "give the group a mixed instances policy over its launch template, or take `instances` out of the plan".to_owned()
             }
             F::Suspended { group, processes } => {
-                format!("aws autoscaling resume-processes --auto-scaling-group-name {group} --scaling-processes {}", join(processes))
+                format!("`aws autoscaling resume-processes --auto-scaling-group-name {group} --scaling-processes {}`", join(processes))
             }
             F::NotLaunched { .. } => {
                 "mend what it names (launch template, image, quota), and see one launch succeed: raise the desired size by one and back".to_owned()
@@ -304,10 +302,10 @@ impl Finding {
                 format!("create {replica} as a cross-Region replica of {primary}, with security groups and backups, or correct the plan")
             }
             F::NoSecret { secret } => {
-                format!("replicate {secret} from the primary Region: aws secretsmanager replicate-secret-to-regions, or correct the plan")
+                format!("replicate {secret} from the primary Region: `aws secretsmanager replicate-secret-to-regions`, or correct the plan")
             }
             F::NotReplicated { secret, primary, standby, .. } => format!(
-                "aws secretsmanager replicate-secret-to-regions --region {primary} --secret-id {secret} --add-replica-regions Region={standby} --force-overwrite-replica-secret"
+                "`aws secretsmanager replicate-secret-to-regions --region {primary} --secret-id {secret} --add-replica-regions Region={standby} --force-overwrite-replica-secret`"
             ),
             F::NoCurrentVersion { secret } => format!("put the login that works into {secret} in the primary Region; the copy follows"),
             F::NoBucket { .. } => "put the control stack's output StopBucketName into the plan, or deploy the stack again".to_owned(),
@@ -316,7 +314,7 @@ impl Finding {
             F::NotPromotable { replica, why, .. } => promotable_again(replica, why),
             F::NotReplicating { replica, .. } => {
                 format!(
-                    "read the message of the state (aws rds describe-db-instances --db-instance-identifier {replica}) and mend it; a replication that stays broken for 30 days is ended"
+                    "read the message of the state (`aws rds describe-db-instances --db-instance-identifier {replica}`) and mend it; a replication that stays broken for 30 days is ended"
                 )
             }
             F::Busy(_) => "wait for it; a backup window that meets the drill's hour is better moved".to_owned(),
@@ -324,16 +322,13 @@ impl Finding {
                 "see that ReplicaLag is published again; until then the plan's `unknown_lag = \"accept\"` takes the risk".to_owned()
             }
             F::NotRehearsed { replica, why, .. } => rehearsed_again(replica, why),
-            F::NoSecurityGroup { replica } => {
-                format!("aws rds modify-db-instance --db-instance-identifier {replica} --vpc-security-group-ids GROUP --apply-immediately")
-            }
             F::ClassPending { replica, .. } => {
-                format!("let it happen now, in peace: aws rds modify-db-instance --db-instance-identifier {replica} --apply-immediately")
+                format!("let it happen now, in peace: `aws rds modify-db-instance --db-instance-identifier {replica} --apply-immediately`")
             }
             F::NoLogin { .. } | F::OldLogin { .. } => "read rotate-secret's log: it logs in by its tick while no run is open".to_owned(),
             F::LoginFailed { said, .. } => tail(said).to_owned(),
             F::StopLies { bucket, key } => {
-                format!("read switch-traffic's log, whose tick removes it; by hand: aws s3 rm s3://{bucket}/{key}")
+                format!("read switch-traffic's log, whose tick removes it; by hand: `aws s3 rm s3://{bucket}/{key}`")
             }
             F::NoName { .. } => "make the record in Route 53, or correct the plan".to_owned(),
             F::UsersAtStandby { .. } => "look at the primary's health check and its record: Route 53 takes the primary for ill".to_owned(),
@@ -383,7 +378,7 @@ fn promotable_again(replica: &str, why: &ClearanceRefusal) -> String {
             format!("create {replica} again as a replica of the primary's instance; what it holds now is a database of its own")
         }
         ClearanceRefusal::Broken { .. } => {
-            format!("read its events and mend it: aws rds describe-events --source-type db-instance --source-identifier {replica}")
+            format!("read its events and mend it: `aws rds describe-events --source-type db-instance --source-identifier {replica}`")
         }
         ClearanceRefusal::BeyondRpo(_) => {
             "let the replica catch up (a larger class, fewer writes, no long queries on it), or say a longer objectives.rpo".to_owned()
@@ -406,7 +401,7 @@ fn not_rehearsed(why: &GivenUp) -> String {
 fn rehearsed_again(replica: &str, why: &GivenUp) -> String {
     match why {
         GivenUp::NoBackups { .. } => {
-            format!("aws rds modify-db-instance --db-instance-identifier {replica} --backup-retention-period 1 --apply-immediately")
+            format!("`aws rds modify-db-instance --db-instance-identifier {replica} --backup-retention-period 1 --apply-immediately`")
         }
         GivenUp::EngineTooOld { .. } => "upgrade to PostgreSQL 14.1 or later, the replica before its source".to_owned(),
         _ => "the sentence says it".to_owned(),

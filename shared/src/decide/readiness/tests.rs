@@ -29,7 +29,6 @@ fn seen() -> Seen {
         engine: "postgres".to_owned(),
         engine_version: "16.3".to_owned(),
         backup_retention: 1,
-        security_groups: vec!["sg-1".to_owned()],
         ..Instance::default()
     };
     let secret = Described {

@@ -208,3 +208,36 @@ fn sentence(said: &str) -> String {
     };
     if said.ends_with('.') { said } else { format!("{said}.") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::readiness::Estimates as Estimated;
+    use crate::situations::{Situation, at};
+
+    fn page_of(findings: Vec<Finding>) -> String {
+        let situation = Situation::peace();
+        let readiness = Readiness { at: at(0), findings, estimates: Estimated::default() };
+        readiness_page(&ReadinessReport::build(&situation.plan, &situation.journal, &readiness))
+    }
+
+    #[test]
+    fn a_sentence_begins_with_a_capital_unless_it_begins_with_a_name() {
+        let said = ["the standby Region has none", "workers has suspended Launch", "shop/app stands alone.", ""].map(sentence);
+        assert_eq!(said, ["The standby Region has none.", "workers has suspended Launch.", "shop/app stands alone.", "."]);
+    }
+
+    #[test]
+    fn what_is_to_be_typed_is_set_apart_and_what_was_read_never_becomes_markup() {
+        let failed = Finding::LoginFailed { secret: "shop/app".to_owned(), said: "<script>; say `drill`".to_owned() };
+        let page = page_of(vec![failed]);
+        assert!(page.contains("<code>drill</code>") && page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
+    }
+
+    #[test]
+    fn an_estimate_that_nobody_has_is_unknown_and_never_nothing() {
+        let page = page_of(vec![Finding::NeverDrilled]);
+        assert!(page.contains("unknown") && page.contains("no good drill yet") && page.contains("ready, with warnings"), "{page}");
+        assert!(page_of(Vec::new()).contains("Nothing was found."));
+    }
+}

@@ -299,6 +299,10 @@ impl Inner {
         if !reads || answer.status != StatusCode::NOT_FOUND || no_bucket {
             return Ok(answer);
         }
+        if matches!(judged.caller, Caller::Anonymous) {
+            // No policy of the stage's buckets lets a stranger list them.
+            return Err(Refusal::denied("s3", Protocol::RestXml, "Access Denied".to_owned()));
+        }
         let list = Need {
             action: "s3:ListBucket".to_owned(),
             resource: format!("arn:aws:s3:::{}", call.text("Bucket").unwrap_or_default()),

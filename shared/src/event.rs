@@ -27,6 +27,8 @@ pub enum Trigger {
     Tick,
     /// The schedule of the monthly drill.
     Drill,
+    /// The schedule of the readiness check: would a failover work now?
+    Readiness,
     Alarm(AlarmNotice),
     /// Relight's own: a part is complete.
     Progress {
@@ -105,7 +107,16 @@ pub enum Command {
     SwitchAnyway,
     /// Go on with the newest version of the plan.
     Replan,
+    /// Whether a failover would work now.
+    Readiness,
     Status,
+}
+
+impl Trigger {
+    /// Whether it asks if a failover would work now, by schedule or by a person.
+    pub fn asks_readiness(&self) -> bool {
+        matches!(self, Trigger::Readiness | Trigger::Operator(Order { command: Command::Readiness, .. }))
+    }
 }
 
 impl std::fmt::Display for Command {
@@ -120,6 +131,7 @@ impl std::fmt::Display for Command {
             Command::AcceptLoss => "accept-loss",
             Command::SwitchAnyway => "switch-anyway",
             Command::Replan => "replan",
+            Command::Readiness => "readiness",
             Command::Status => "status",
         })
     }
@@ -165,6 +177,7 @@ fn parse_one(event: &Value) -> Result<Trigger, Unreadable> {
         return match kind {
             "tick" => Ok(Trigger::Tick),
             "drill" => Ok(Trigger::Drill),
+            "readiness" => Ok(Trigger::Readiness),
             "progress" => ProgressMessage::deserialize(event)
                 .map(|message| Trigger::Progress { plan: message.plan, what: message.what })
                 .map_err(malformed("a progress notice", "events/progress.json")),
@@ -217,7 +230,7 @@ fn parse_message(message: &str) -> Result<Trigger, Unreadable> {
             progress @ Trigger::Progress { .. } => Ok(progress),
             Trigger::Operator(_) => Err(Unreadable::NotByTopic("an operator's order")),
             Trigger::Rotation(_) => Err(Unreadable::NotByTopic("a rotation step")),
-            Trigger::Tick | Trigger::Drill | Trigger::Alarm(_) => Err(Unreadable::NotByTopic("a schedule's event")),
+            Trigger::Tick | Trigger::Drill | Trigger::Readiness | Trigger::Alarm(_) => Err(Unreadable::NotByTopic("a schedule's event")),
         };
     }
     let alarm = AlarmMessage::deserialize(&message).map_err(|source| Unreadable::Malformed {

@@ -28,7 +28,7 @@ pub struct Folded {
 /// Folds one trigger in. `by` is the function that heard it.
 pub fn fold(plan: &Plan, snapshot: &Snapshot, trigger: &Trigger, by: &str, now: Timestamp) -> Folded {
     match trigger {
-        Trigger::Tick | Trigger::Progress { .. } | Trigger::Rotation(_) => Folded::default(),
+        Trigger::Tick | Trigger::Readiness | Trigger::Progress { .. } | Trigger::Rotation(_) => Folded::default(),
         Trigger::Drill => open_drill(plan, &snapshot.head, "the schedule", by, now),
         Trigger::Alarm(alarm) => hear_alarm(plan, snapshot, alarm, by, now),
         Trigger::Operator(order) => follow(plan, &snapshot.head, order, by, now),
@@ -66,7 +66,7 @@ fn follow(plan: &Plan, head: &Head, order: &Order, by: &str, now: Timestamp) -> 
     }
     let who = Said { by: order.by.clone(), at: now };
     match order.command {
-        Command::Status => Folded::default(),
+        Command::Status | Command::Readiness => Folded::default(),
         Command::Drill => open_drill(plan, head, &order.by, by, now),
         Command::Failover => failover(plan, head, who, by, now),
         Command::StandDown => with_run(head, order, by, now, |run| stand_down(run, who)),

@@ -45,6 +45,13 @@ pub trait Work {
     /// Puts out how things stand, once an invocation, whatever is open and whoever has the lease. It neither calls nor writes.
     fn measure(&self, _: &View) {}
 
+    /// Answers whether a failover would work now, once where it was asked, in peace while the primary serves. It changes nothing
+    /// of the workload: under a plan that only observes it is asked, too.
+    async fn readiness<J: Journal>(&mut self, _: &View, desk: &Desk<'_, J>) -> Result<Written, WorkError> {
+        desk.line(EntryKind::Operator, "", "`readiness` is answered by monthly-drill: invoke that");
+        Ok(Written::Done)
+    }
+
     /// One turn: observe, decide, act, record.
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError>;
 }
@@ -216,7 +223,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         }
         // A stack that was just deployed ticks before it has a plan: nothing to do, and nothing to fill the dead letters with. Whoever brings
         // more than a tick is told by an error.
-        let only_ticks = parsed.unreadable.is_empty() && parsed.triggers.iter().all(|trigger| *trigger == Trigger::Tick);
+        let only_ticks = parsed.unreadable.is_empty() && parsed.triggers.iter().all(|trigger| matches!(trigger, Trigger::Tick | Trigger::Readiness));
         let answer = match self.turns(work, parsed.triggers).await {
             Err(error @ NudgeError::NoPlan) if only_ticks => {
                 return Ok(Answer { function: W::NAME.to_owned(), phase: "no plan".to_owned(), way_on: error.to_string(), ..Answer::default() });
@@ -238,6 +245,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         let last = RefCell::new(BTreeMap::new());
         let started = tokio::time::Instant::now();
         let (mut lease, mut measured) = (None, false);
+        let mut asked = triggers.iter().any(Trigger::asks_readiness);
         loop {
             let view = self.look().await?;
             if self.fold(&view, &mut triggers, &said).await? == Written::Lost || self.advance(&view, &said).await? {
@@ -245,6 +253,17 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             }
             if !std::mem::replace(&mut measured, true) {
                 work.measure(&view);
+            }
+            if std::mem::take(&mut asked) {
+                let told = RefCell::new(Vec::new());
+                let desk = self.desk::<W>(&view, &said, &last, &told);
+                if let Some(why) = not_asked(&view) {
+                    desk.line(EntryKind::Operator, "", why);
+                } else if work.readiness(&view, &desk).await? == Written::Lost {
+                    // Somebody wrote beside it: what was seen is judged over what is there now.
+                    asked = true;
+                }
+                continue;
             }
             // In `observe` mode nothing is ever changed; the watcher still looks, which is its work and changes nothing.
             let wanted = work.wanted(&view) && (view.plan.policy.mode == ActMode::Act || W::NAME == "watch-primary");
@@ -267,19 +286,8 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                     return Ok(self.answer::<W>(&view, said.into_inner()));
                 }
             }
-            let run = view.snapshot.head.run.as_ref().map(|run| run.id.clone());
             let told = RefCell::new(Vec::new());
-            let desk = Desk {
-                journal: self.journal,
-                clock: self.clock,
-                function: W::NAME,
-                run,
-                voice: &self.voice,
-                said: &said,
-                last: &last,
-                calls: self.calls,
-                told: &told,
-            };
+            let desk = self.desk::<W>(&view, &said, &last, &told);
             let next = match work.work(&view, &desk).await {
                 Ok(next) => next,
                 Err(WorkError::Call(error)) if error.passes() && view.run().is_some() => {
@@ -321,6 +329,17 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                 }
             }
         }
+    }
+
+    fn desk<'d, W: Work>(
+        &'d self,
+        view: &View,
+        said: &'d RefCell<Vec<String>>,
+        last: &'d RefCell<BTreeMap<String, String>>,
+        told: &'d RefCell<Vec<String>>,
+    ) -> Desk<'d, J> {
+        let run = view.snapshot.head.run.as_ref().map(|run| run.id.clone());
+        Desk { journal: self.journal, clock: self.clock, function: W::NAME, run, voice: &self.voice, said, last, calls: self.calls, told }
     }
 
     /// Waits for a poll's length, or until the run or what a part has done in it changed: AWS is asked no faster than the plan
@@ -469,6 +488,15 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             said,
             way_on: way_on(&view.plan, &view.snapshot, view.now),
         }
+    }
+}
+
+/// Why nobody asks whether a failover would work.
+fn not_asked(view: &View) -> Option<String> {
+    match view.run() {
+        Some(run) => Some(format!("readiness was not looked at: {} is open in {:?}, and shows it", run.id, run.phase)),
+        None if view.standby_serves() => Some("readiness was not looked at: the standby serves, and there is no other".to_owned()),
+        None => None,
     }
 }
 

@@ -326,6 +326,10 @@ pub struct Memory {
     pub last_good_drill: Option<Timestamp>,
     /// Seconds from a copy's promotion call to writable, by the database's name.
     pub promotion_seconds: BTreeMap<String, f64>,
+    /// Seconds that the last good drill's recovery took.
+    pub recovery_seconds: Option<f64>,
+    /// What the last look at the standby's readiness found.
+    pub readiness: Option<ReadinessSeen>,
     /// The last login of each secret in peace, and what it said.
     pub logins: BTreeMap<String, LoginSeen>,
 }
@@ -335,6 +339,16 @@ pub struct LoginSeen {
     pub at: Timestamp,
     pub ok: bool,
     pub said: String,
+}
+
+/// Counts for the metrics; the findings themselves are on the page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadinessSeen {
+    pub at: Timestamp,
+    pub blocking: u32,
+    pub warnings: u32,
+    /// Where the page lies.
+    pub page: String,
 }
 
 /// The key of an item in the plan's partition.

@@ -101,6 +101,15 @@ fn the_drill_has_an_input_of_its_own() {
 }
 
 #[test]
+fn readiness_is_asked_by_its_schedule_and_by_a_person_and_by_nothing_else() {
+    assert_eq!(only("readiness.json"), Trigger::Readiness);
+    assert!(only("readiness.json").asks_readiness() && only("operator-readiness.json").asks_readiness());
+    for name in ["tick.json", "drill.json", "operator-status.json", "progress.json", "alarm.json"] {
+        assert!(!only(name).asks_readiness(), "{name}");
+    }
+}
+
+#[test]
 fn a_progress_notice_reads_alike_by_hand_and_over_sns() {
     assert_eq!(only("progress.json"), only("progress-sns.json"));
 }
@@ -150,6 +159,7 @@ fn every_order_has_a_file_named_like_it() {
         Command::AcceptLoss,
         Command::SwitchAnyway,
         Command::Replan,
+        Command::Readiness,
         Command::Status,
     ];
     for command in commands {

@@ -68,7 +68,13 @@ impl Function {
                 world.nudge_within(&mut WatchPrimary { eyes: world.traffic.clone() }, event, budget.min(Duration::from_secs(55))).await
             }
             Function::MonthlyDrill => {
-                let mut work = MonthlyDrill { reports: world.reports.clone(), validate: world.validate.clone(), people: world.notices.clone() };
+                let mut work = MonthlyDrill {
+                    reports: world.reports.clone(),
+                    validate: world.validate.clone(),
+                    people: world.notices.clone(),
+                    standby: world.standby(),
+                    stack: world.stack(),
+                };
                 world.nudge_within(&mut work, event, budget).await
             }
         };

@@ -1,29 +1,38 @@
 //! monthly-drill: announces a drill, validates the standby while it is held, and writes the report of every run.
 //!
 //! Opening a drill is the fold's (`relight::fold`), its phases are `relight::advance`'s, scaling, rehearsing and restoring
-//! are the other functions' parts: what remains is what people see. With every invocation, whatever is open, it puts out the
-//! two metrics that alarms look at: days since the last good drill, and obligations past their deadline.
+//! are the other functions' parts: what remains is what people see. Between drills it answers whether a failover would
+//! work now ([`mod@readiness`]). With every invocation, whatever is open, it puts out the metrics that alarms look at ([`standing()`]).
+
+mod readiness;
+mod standing;
 
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use relight::decide::Decision;
-use relight::decide::drill::{Action, decide, grade};
+use relight::decide::drill::{Action, decide, grade, recovery_time};
+use relight::decide::readiness::Stack;
+use relight::look::Look;
 use relight::nudge::{Desk, Next, View, Work, WorkError, put};
 use relight::plan::ActMode;
 use relight::ports::{EntryKind, Journal, Notice, Notices, Reports, Validate, Write, Written};
 use relight::report::{Report, page};
 use relight::run::{Mode, Phase, Run};
 use relight::say;
-use relight::state::{DrillProgress, Key, Memory, Owed, Part, Validation};
+use relight::state::{DrillProgress, Key, Memory, Part, Validation};
 
-pub struct MonthlyDrill<R, V, N> {
+pub use standing::standing;
+
+pub struct MonthlyDrill<R, V, N, L> {
     pub reports: R,
     pub validate: V,
     pub people: N,
+    pub standby: L,
+    pub stack: Stack,
 }
 
-impl<R: Reports, V: Validate, N: Notices> Work for MonthlyDrill<R, V, N> {
+impl<R: Reports, V: Validate, N: Notices, L: Look> Work for MonthlyDrill<R, V, N, L> {
     const NAME: &'static str = "monthly-drill";
     const LEASE: &'static str = "drill";
 
@@ -34,6 +43,10 @@ impl<R: Reports, V: Validate, N: Notices> Work for MonthlyDrill<R, V, N> {
 
     fn measure(&self, view: &View) {
         say::metrics(&view.plan.name, &standing(view), view.now);
+    }
+
+    async fn readiness<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Written, WorkError> {
+        readiness::look(&self.standby, &self.stack, &self.reports, view, desk).await
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
@@ -67,7 +80,7 @@ impl<R: Reports, V: Validate, N: Notices> Work for MonthlyDrill<R, V, N> {
     }
 }
 
-impl<R: Reports, V: Validate, N: Notices> MonthlyDrill<R, V, N> {
+impl<R: Reports, V: Validate, N: Notices, L> MonthlyDrill<R, V, N, L> {
     /// Said before it is recorded: told twice is better than not at all.
     async fn announce<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, run: &Run) -> Result<Next, WorkError> {
         let latest = run.opened_at.saturating_add(view.plan.drill.deadline).unwrap_or(run.opened_at);
@@ -145,27 +158,9 @@ fn remember(view: &View, run: &Run, passed: bool) -> Result<Option<Write>, WorkE
         let writable = progress.rotation.rehearsal.proven.get(name).copied().or(copy.promoted_at)?;
         Some((name.clone(), writable.duration_since(copy.promote_called_at?).as_secs_f64()))
     });
-    let memory = Memory { last_good_drill: run.ended_at, promotion_seconds: took.collect(), ..view.snapshot.memory.clone() };
+    let recovery_seconds = recovery_time(&view.plan, progress, run).map(|took| took.as_secs_f64());
+    let memory = Memory { last_good_drill: run.ended_at, promotion_seconds: took.collect(), recovery_seconds, ..view.snapshot.memory.clone() };
     put(view, Key::Memory, &memory).map(Some)
-}
-
-/// How the plan stands, in peace and in a run: a drill that hangs while it is undone must not silence the alarm that says so.
-///
-/// An alarm looks back a week at most, so the days are counted here and not there. Where no drill was good yet there is no
-/// number to count from, and none is put out: the alarm takes absence for breach, so a standby that was never proven alarms
-/// from its first hours on, until its first good drill. A zero would have been a lie for 35 days.
-pub fn standing(view: &View) -> BTreeMap<&'static str, (f64, &'static str)> {
-    let overdue = view.snapshot.obligations.values().filter(|owed| view.now > owed.deadline && !sleeps(&owed.what, view)).count();
-    let good = view.snapshot.memory.last_good_drill.map(|good| view.now.duration_since(good).as_secs_f64() / 86_400.0);
-    let mut values = BTreeMap::from([("ObligationOverdue", (overdue as f64, "Count"))]);
-    values.extend(good.map(|days| ("DaysSinceGoodDrill", (days, "None"))));
-    values
-}
-
-/// Users may need capacity while a failover is open or the standby serves. Nobody needs what is disposable.
-fn sleeps(owed: &Owed, view: &View) -> bool {
-    let needed = view.standby_serves() || matches!(view.phase(), Some((Mode::Failover, _)));
-    matches!(owed, Owed::Capacity) && needed
 }
 
 fn run_metrics(report: &Report) -> BTreeMap<&'static str, (f64, &'static str)> {

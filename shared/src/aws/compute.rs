@@ -12,6 +12,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use super::Aws;
@@ -80,6 +81,10 @@ impl Compute for AwsCompute {
 
     async fn failed_launch(&self, group: &GroupName) -> Result<Option<Setback>, CallError> {
         groups::failed_launch(self.auto_scaling(), group).await
+    }
+
+    async fn capacity_providers(&self, cluster: &str) -> Result<Option<BTreeSet<String>>, CallError> {
+        services::capacity_providers(self.ecs(), cluster).await
     }
 
     async fn resize(&self, resize: &Resize) -> Result<(), CallError> {

@@ -4,6 +4,7 @@
 //! Building a client is cheap, its TLS root store is not: all clients share one connector ([`OneConnector`]). Every call is
 //! counted by an interceptor; the counts go into the run's history, and so into the report.
 
+pub mod audience;
 #[cfg(feature = "compute")]
 pub mod compute;
 #[cfg(feature = "database")]

@@ -31,6 +31,12 @@ pub struct Settings {
     pub progress_topic: String,
     /// Topic that reaches people.
     pub people_topic: String,
+    /// Topic of the standby Region's alarms.
+    pub alarm_topic: String,
+    /// ARNs that the stack's roles may change, with commas between them. Only monthly-drill is told.
+    pub arns: String,
+    /// The stack's bucket of the STOP object.
+    pub stop_bucket: String,
     /// Bucket of the reports.
     pub reports: String,
     /// `ip:port` of the DNS server to ask; the system's where it is absent.
@@ -63,6 +69,10 @@ impl Settings {
             plan: get("RELIGHT_PLAN")?,
             progress_topic: get("RELIGHT_TOPIC")?,
             people_topic: get("RELIGHT_PEOPLE")?,
+            // Only the readiness check asks for these; of a stack that lacks them it says so.
+            alarm_topic: get("RELIGHT_ALARMS").unwrap_or_default(),
+            arns: get("RELIGHT_ARNS").unwrap_or_default(),
+            stop_bucket: get("RELIGHT_STOP").unwrap_or_default(),
             reports: get("RELIGHT_REPORTS")?,
             resolver: get("RELIGHT_RESOLVER").ok(),
             rotation_function: get("RELIGHT_ROTATION_FUNCTION")?,

@@ -4,6 +4,7 @@ pub mod capacity;
 pub mod drill;
 pub mod lag;
 pub mod promotion;
+pub mod readiness;
 pub mod rotation;
 pub mod traffic;
 pub mod watch;

@@ -23,6 +23,9 @@ pub trait Compute {
     /// Why the group's last launch failed, where it did: a launch that fails does so after the call that asked for it.
     async fn failed_launch(&self, group: &GroupName) -> Result<Option<Setback>, CallError>;
 
+    /// The capacity providers that services of a cluster may use; `None` where the standby Region has no such cluster.
+    async fn capacity_providers(&self, cluster: &str) -> Result<Option<BTreeSet<String>>, CallError>;
+
     /// Brings one resource to a size. AWS takes the call at once and is then at work for a while.
     async fn resize(&self, resize: &Resize) -> Result<(), CallError>;
 }

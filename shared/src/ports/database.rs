@@ -63,6 +63,8 @@ pub struct Instance {
     /// How the replication stands: `replicating`, `error`, `stopped`, `terminated`; empty once it is promoted.
     pub replication: Vec<String>,
     pub engine: String,
+    /// `16.3`; empty where nobody said it.
+    pub engine_version: String,
     pub class: String,
     /// A class that was asked for and is not yet in force.
     pub pending_class: Option<String>,

@@ -12,7 +12,7 @@ mod traffic;
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
 pub use database::{COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
-pub use notices::{Notice, Notices};
+pub use notices::{Audience, Notice, Notices, Subscriber, Topic};
 pub use reports::{Reports, Validate};
 pub use secrets::{DISPOSABLE_PREFIX, Described, DisposableName, Login, LoginError, Proof, Rotating, SecretName, Secrets, Seen, Stage};
 pub use traffic::{Eyes, Fetched, Resolved, Traffic};

@@ -13,7 +13,7 @@ const PLOT: f64 = 720.0;
 const LABELS: f64 = 250.0;
 const ROW: f64 = 26.0;
 
-const STYLE: &str = "
+pub(super) const STYLE: &str = "
 :root { --ink:#1c2430; --soft:#5d6b7c; --line:#dfe5ec; --good:#1a7f4b; --bad:#b3261e; --warn:#8a5a00; --bar:#2f6fde; --wait:#c9d8f5; --paper:#fff; --back:#f5f7fa }
 * { box-sizing:border-box } body { margin:0; background:var(--back); color:var(--ink); font:15px/1.5 system-ui,sans-serif }
 main { max-width:1060px; margin:0 auto; padding:28px 20px 60px }
@@ -205,12 +205,12 @@ fn kind(kind: EntryKind) -> &'static str {
     }
 }
 
-fn moment(at: Timestamp) -> String {
+pub(super) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// `12.3 s`, `4 min 05 s`, `1 h 12 min`.
-fn seconds(seconds: f64) -> String {
+pub(super) fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as i64;
     match whole {
         _ if seconds < 0.0 => format!("{seconds:.0} s"),

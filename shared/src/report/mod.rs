@@ -4,6 +4,7 @@
 //! A report is made from the journal alone: whatever it says was recorded when it happened, by whoever did it.
 
 mod html;
+mod readiness;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use crate::run::{Mode, Phase, Run};
 use crate::state::Snapshot;
 
 pub use html::page;
+pub use readiness::{ReadinessReport, readiness_page};
 
 const ROWS_UNKNOWN: &str = "how many rows were lost: that is counted when the old primary can be read again";
 

@@ -89,7 +89,9 @@ impl Everyday {
         });
         // Whole or not at all: whoever waits for the file reads it at once.
         let half = file.with_extension("half");
-        std::fs::write(&half, up.to_string()).and_then(|()| std::fs::rename(&half, file)).map_err(|source| Error::io("writing the stage's file", source))
+        std::fs::write(&half, up.to_string())
+            .and_then(|()| std::fs::rename(&half, file))
+            .map_err(|source| Error::io("writing the stage's file", source))
     }
 
     /// Follows orders, one after the other, for ever.
@@ -202,7 +204,8 @@ impl Everyday {
             port if port == self.entries.standby.addr().port() => "standby",
             _ => "nobody",
         });
-        let lag: Vec<f64> = self.ground.rds.replica_lag().await.into_iter().filter(|(region, _, _)| *region == regions.standby).map(|(_, _, lag)| lag).collect();
+        let lag: Vec<f64> =
+            self.ground.rds.replica_lag().await.into_iter().filter(|(region, _, _)| *region == regions.standby).map(|(_, _, lag)| lag).collect();
         json!({
             "primary": primary, "standby": standby, "checkers": check.and_then(|check| self.ground.dns.health(&check)), "users": users,
             "replica_lag": lag.first(),
@@ -221,4 +224,3 @@ impl Everyday {
         self.ground.shutdown(self.fleet).await;
     }
 }
-

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use relight_stage::layout::Layout;
 use jiff::SignedDuration;
 use relight_stage::everyday::{self, Everyday};
+use relight_stage::layout::Layout;
 use relight_stage::{Error, Options, Regions, STANDBY, Stage, count, scenes};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,7 +1,7 @@
 //! Starting a stage, breaking it, and ending it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -217,6 +217,11 @@ impl Stage {
             Some(message) => Err(Error::Part { doing: "invoking a function", message: format!("{function}: {message}") }),
             None => Ok(answer),
         }
+    }
+
+    /// Puts a plan as an operator does, with more arguments of `relight plan put`.
+    pub async fn put(&self, plan: &Path, more: &[&str]) -> Result<String, Error> {
+        workload::put_plan(&self.layout, self.router.url(), &workload::output(&self.workload.control, "JournalTable")?, plan, more).await
     }
 
     /// Kills a function's process where it stands, as a crash at any instant would, and says how many processes that were.

@@ -223,7 +223,7 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
     let plan = Plan::parse(&text).map_err(|mistakes| Error::Part { doing: "reading the stage's plan", message: mistakes.to_string() })?;
     let file = site.folder.join(if name == FIRST { "relight.toml".to_owned() } else { format!("{name}.toml") });
     std::fs::write(&file, text).map_err(|source| Error::io("writing the stage's plan", source))?;
-    put_plan(site.layout, site.router, &output(&control, "JournalTable")?, &file).await?;
+    put_plan(site.layout, site.router, &output(&control, "JournalTable")?, &file, &[]).await?;
     let (admin, app) = tokio::try_join!(secret(site, &database, "AdminSecretName"), secret(site, &database, "AppSecretName"))?;
     let passwords = [&admin, &app].iter().filter_map(|value| value["password"].as_str().map(str::to_owned)).collect();
     let database_name = app["dbname"].as_str().unwrap_or_default().to_owned();
@@ -329,7 +329,10 @@ pub(crate) async fn users(site: &Site<'_>, database: &Deployed) -> Result<(), Er
     ];
     let id = output(database, "DatabaseId")?;
     for statement in statements {
-        site.rds.sql(&site.options.regions.primary, &id, &text(&app, "dbname"), &statement).await.map_err(Error::part("making the application's database user"))?;
+        site.rds
+            .sql(&site.options.regions.primary, &id, &text(&app, "dbname"), &statement)
+            .await
+            .map_err(Error::part("making the application's database user"))?;
     }
     Ok(())
 }
@@ -341,10 +344,17 @@ async fn secret(site: &Site<'_>, database: &Deployed, name: &str) -> Result<Valu
     Ok(answer.secret_string().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
 }
 
-/// As an operator puts it.
-pub(crate) async fn put_plan(layout: &Layout, endpoint: &str, table: &str, plan: &Path) -> Result<String, Error> {
+/// As an operator puts it, with more arguments of `relight plan put`.
+pub(crate) async fn put_plan(layout: &Layout, endpoint: &str, table: &str, plan: &Path, more: &[&str]) -> Result<String, Error> {
     let mut command = Command::new(layout.binary("relight"));
-    command.args(["plan", "put"]).arg(plan).args(["--table", table]).envs(environment(endpoint, STANDBY)).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .args(["plan", "put"])
+        .arg(plan)
+        .args(["--table", table])
+        .args(more)
+        .envs(environment(endpoint, STANDBY))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     let output = command.output().await.map_err(|source| Error::io("running `relight plan put`", source))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());

@@ -8,6 +8,7 @@ mod suites;
 use aws_sdk_secretsmanager::types::ReplicaRegionType;
 use jiff::Timestamp;
 use relight::aws::Aws;
+use relight::aws::audience::{SnsAudience, Topics};
 use relight::aws::compute::AwsCompute;
 use relight::aws::database::AwsDatabase;
 use relight::aws::notices::SnsNotices;
@@ -62,6 +63,8 @@ async fn the_worlds_traffic_passes() {
 async fn the_worlds_notices_and_reports_pass() {
     let (world, _) = world();
     suites::notices(&world.notices).await;
+    let _stack = world.stack();
+    suites::audience(&world.notices).await;
     suites::reports(&world.reports).await;
 }
 
@@ -83,6 +86,8 @@ async fn the_stage_passes() {
     suites::replica_secret(&secrets, &fresh_secret(&stage, &plan).await).await;
     suites::compute(&AwsCompute::new(&aws), &plan).await;
     suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
+    let topics = Topics { progress: output("ProgressTopicArn"), alarms: output("AlarmTopicArn"), people: output("PeopleTopicArn") };
+    suites::audience(&SnsAudience::new(&aws, topics)).await;
     suites::reports(&S3Reports::new(&aws, output("ReportsBucket"))).await;
     suites::stop(&AwsTraffic::new(&aws, Some(&stage.dns_addr().to_string())), &plan.traffic).await;
     stage.shutdown().await;

@@ -243,6 +243,8 @@ async fn orders_in_peace(stage: &Stage, sent: &Sent) {
     let status = answer(stage, "monthly-drill", &sent.file(stage, "operator-status")).await;
     assert!(status["way_on"].as_str().is_some_and(|way_on| !way_on.is_empty()), "{status}");
 
+    readiness(stage, sent).await;
+
     let held = answer(stage, "scale-up", &sent.file(stage, "operator-hold")).await;
     assert_says(&held, "ana holds every step that cannot be undone, until");
     let until = snapshot(stage).await.head.hold.expect("held").until;
@@ -252,6 +254,20 @@ async fn orders_in_peace(stage: &Stage, sent: &Sent) {
     assert_says(&refused, "refused the drill: a hold is in force; `release` ends it");
     assert_says(&answer(stage, "scale-up", &sent.file(stage, "operator-release")).await, "ana released the hold");
     assert_says(&answer(stage, "scale-up", &sent.file(stage, "operator-release")).await, "nothing is held");
+    assert_peace(stage).await;
+}
+
+/// Asked by its schedule and by a person; of another function, it says who answers.
+async fn readiness(stage: &Stage, sent: &Sent) {
+    for file in ["readiness", "operator-readiness"] {
+        let event = sent.file(stage, file);
+        let answer_here = answer(stage, "monthly-drill", &event).await;
+        assert_says(&answer_here, "a failover would work now");
+        assert_says(&answer_here, "warning: drill: no drill was good yet");
+        assert_says(&answer_here, "readiness.html");
+        assert_says(&answer(stage, "scale-up", &event).await, "`readiness` is answered by monthly-drill");
+    }
+    assert!(snapshot(stage).await.memory.readiness.is_some_and(|seen| seen.blocking == 0));
     assert_peace(stage).await;
 }
 

@@ -92,7 +92,8 @@ fn an_account_is_set_up_deployed_broken_failed_over_looked_at_and_destroyed() {
     commands.passes("deploy-all", &["shop-relight in eu-west-1", "version 1 is in force"]);
     commands.passes("check-health", &["www.books.example: users are at the primary", "2 of 2 observers say Up"]);
     commands.passes("simulate-outage", &["eu-central-1 is a black hole"]);
-    commands.passes("test-failover", &["suspected: watcher says the primary is down", "active: the standby serves", "RTO  measured", "objective 900 s"]);
+    commands
+        .passes("test-failover", &["suspected: watcher says the primary is down", "active: the standby serves", "RTO  measured", "objective 900 s"]);
     commands.passes("check-health", &["eu-central-1: health page does not answer", "users are at the standby", "the standby serves"]);
     commands.passes("destroy", &["The stage is ended"]);
     commands.refused("check-health", &SETTINGS, "no stage stands");

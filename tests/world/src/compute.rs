@@ -9,7 +9,7 @@
 //! A count outside of its scalable target's bounds is pulled back into them, as Auto Scaling does.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ struct Region {
     services: BTreeMap<ServiceName, HeldService>,
     groups: BTreeMap<GroupName, HeldGroup>,
     policies_forbidden: bool,
+    /// Capacity providers of each cluster.
+    providers: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +67,9 @@ impl ComputeWorld {
     pub fn of(plan: &Plan, calls: Calls, clock: Clock) -> ComputeWorld {
         let mut region = Region::default();
         for service in &plan.services {
+            let providers = region.providers.entry(service.cluster.clone()).or_default();
+            providers.extend(["FARGATE", "FARGATE_SPOT"].map(str::to_owned));
+            providers.extend(service.capacity_providers.iter().map(|share| share.provider.clone()));
             let state = ServiceState {
                 desired: 1,
                 running: 1,
@@ -125,6 +130,17 @@ impl ComputeWorld {
 
     pub fn lose_group(&self, name: &str) {
         self.region.borrow_mut().groups.remove(&GroupName(name.to_owned()));
+    }
+
+    /// Takes a capacity provider off a cluster.
+    pub fn lose_provider(&self, cluster: &str, provider: &str) {
+        self.region.borrow_mut().providers.entry(cluster.to_owned()).or_default().remove(provider);
+    }
+
+    /// The group's last launch failed, and nothing was launched since.
+    pub fn fail_launch(&self, group: &str, said: &str) {
+        let setback = Setback { at: self.clock.now(), said: said.to_owned() };
+        self.region.borrow_mut().groups.get_mut(&GroupName(group.to_owned())).expect("the world has the group").setback = Some(setback);
     }
 
     /// From now on so many tasks of a service find a place, and no more; `None`: as many as it likes.
@@ -273,8 +289,14 @@ impl Compute for ComputeWorld {
 
     async fn failed_launch(&self, group: &GroupName) -> Result<Option<Setback>, CallError> {
         self.calls.pass("autoscaling:DescribeScalingActivities", Place::Standby, &group.0, || {
-            Ok(self.region.borrow().groups.get(group).and_then(|held| held.setback.clone()))
+            let region = self.region.borrow();
+            let held = region.groups.get(group).ok_or_else(|| Why::Other("ValidationError: Group name not found".to_owned(), None))?;
+            Ok(held.setback.clone())
         })
+    }
+
+    async fn capacity_providers(&self, cluster: &str) -> Result<Option<BTreeSet<String>>, CallError> {
+        self.calls.pass("ecs:DescribeClusters", Place::Standby, cluster, || Ok(self.region.borrow().providers.get(cluster).cloned()))
     }
 
     async fn resize(&self, resize: &Resize) -> Result<(), CallError> {

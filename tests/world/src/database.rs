@@ -71,6 +71,7 @@ impl DatabaseWorld {
                 source: Some(format!("arn:aws:rds:{}:{}:db:{}", plan.primary, plan.account, database.primary)),
                 replication: vec!["replicating".to_owned()],
                 engine: "postgres".to_owned(),
+                engine_version: "16.3".to_owned(),
                 class: "db.t4g.small".to_owned(),
                 endpoint: Some(endpoint(&database.replica)),
                 backup_retention: 1,

@@ -18,8 +18,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use relight::clock::Clock;
+use relight::decide::readiness::Stack;
+use relight::look::Standby;
 use relight::nudge::{Nudge, NudgeError, Work};
 use relight::plan::Plan;
+use relight::ports::{Subscriber, Topic};
 use relight::say::{Answer, Voice};
 use serde_json::{Value, json};
 
@@ -27,6 +30,9 @@ pub use calls::{Call, Calls, Fault};
 
 /// When every world begins: the first Monday of 2026, 00:05 UTC.
 pub const START: &str = "2026-01-05T00:05:00Z";
+
+/// The standby by the world's ports.
+pub type StandbyWorld = Standby<compute::ComputeWorld, database::DatabaseWorld, secrets::SecretsWorld, traffic::TrafficWorld, notices::MemoryNotices>;
 
 /// Everything there is, in both Regions. Clones share it.
 #[derive(Clone)]
@@ -65,6 +71,40 @@ impl World {
             validate: reports::ValidateWorld::new(calls.clone()),
             calls,
         }
+    }
+
+    /// The standby as the readiness check looks at it.
+    pub fn standby(&self) -> StandbyWorld {
+        Standby {
+            compute: self.compute.clone(),
+            database: self.database.clone(),
+            secrets: self.secrets.clone(),
+            traffic: self.traffic.clone(),
+            audience: self.notices.clone(),
+        }
+    }
+
+    /// A control stack that was deployed for all that the plan names, its functions subscribed.
+    pub fn stack(&self) -> Stack {
+        let (_, text) = self.journal.snapshot().plan_text().map(|(version, text)| (version, text.to_owned())).expect("a plan");
+        let plan = Plan::stored(&text).expect("a plan");
+        let (region, account) = (&plan.standby, &plan.account);
+        let function = |name: &str| format!("arn:aws:lambda:{region}:{account}:function:{}-relight-{name}", plan.name);
+        let mut arns = vec![
+            format!("arn:aws:ecs:{region}:{account}:service/*"),
+            format!("arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/*"),
+            format!("arn:aws:secretsmanager:{region}:{account}:secret:*-??????"),
+        ];
+        for database in &plan.databases {
+            arns.push(format!("arn:aws:rds:{region}:{account}:db:{}", database.replica));
+            arns.push(format!("arn:aws:rds:{}:{account}:db:{}", plan.primary, database.primary));
+        }
+        let listens = |endpoint: String| Subscriber { endpoint, confirmed: true };
+        let all = ["scale-up", "scale-down", "promote-replica", "rotate-secret", "switch-traffic", "watch-primary", "monthly-drill"];
+        self.notices.set_audience(Topic::Progress, all.iter().map(|name| listens(function(name))).collect());
+        self.notices.set_audience(Topic::Alarms, ["scale-up", "watch-primary"].iter().map(|name| listens(function(name))).collect());
+        self.notices.set_audience(Topic::People, vec![listens("oncall@shop.test".to_owned())]);
+        Stack::deployed(&arns.join(","), &plan.traffic.stop_bucket, &function("rotate-secret"))
     }
 
     pub fn now(&self) -> Timestamp {

@@ -120,6 +120,11 @@ impl SecretsWorld {
         self.store.borrow_mut().secrets.get_mut(secret).expect("the world has the secret").rotation_enabled = enabled;
     }
 
+    /// Its replication was stopped: it stands alone.
+    pub fn stand_alone(&self, secret: &str) {
+        self.store.borrow_mut().secrets.get_mut(secret).expect("the world has the secret").replica_of = None;
+    }
+
     pub fn lose(&self, secret: &str) {
         self.store.borrow_mut().secrets.remove(secret);
     }

@@ -4,6 +4,7 @@
 //! have noticed it and the TTL has run out.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,6 +50,9 @@ struct Inner {
     /// Texts that the checkers' record answers whatever the primary does.
     texts: Option<Vec<String>>,
     heartbeats: Vec<Timestamp>,
+    no_bucket: bool,
+    /// Names that do not resolve.
+    unresolved: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +83,8 @@ impl TrafficWorld {
             standby: Some((200, plan.traffic.healthy_body.clone())),
             texts: None,
             heartbeats: Vec::new(),
+            no_bucket: false,
+            unresolved: BTreeSet::new(),
         };
         TrafficWorld {
             calls,
@@ -116,6 +122,16 @@ impl TrafficWorld {
     /// Puts or removes it as a person would, by hand.
     pub fn set_stop(&self, stop: bool) {
         self.inner.borrow_mut().stop.set(stop, self.clock.now());
+    }
+
+    /// Removes the bucket of the STOP object.
+    pub fn lose_bucket(&self) {
+        self.inner.borrow_mut().no_bucket = true;
+    }
+
+    /// From now on nobody knows this name.
+    pub fn lose_name(&self, name: &str) {
+        self.inner.borrow_mut().unresolved.insert(name.to_owned());
     }
 
     /// Where users' name leads now.
@@ -165,6 +181,7 @@ impl Traffic for TrafficWorld {
     async fn stop_as_checkers_see_it(&self, traffic: &plan::Traffic) -> Fetched {
         let seen = self.calls.pass("http:Get", Place::Standby, &traffic.stop_key, || Ok(self.stop()));
         match seen {
+            _ if self.inner.borrow().no_bucket => Fetched::Answered { status: 404, body: "<Error><Code>NoSuchBucket</Code></Error>".to_owned() },
             Ok(true) => Fetched::Answered { status: 200, body: String::new() },
             Ok(false) => Fetched::Answered { status: 403, body: String::new() },
             Err(error) => Fetched::Silent(error.why.to_string()),
@@ -173,6 +190,9 @@ impl Traffic for TrafficWorld {
 
     async fn resolve(&self, name: &str) -> Result<Resolved, CallError> {
         self.calls.pass("dns:Query", Place::Standby, name, || {
+            if self.inner.borrow().unresolved.contains(name) {
+                return Err(Why::NotFound(format!("nobody knows {name}")));
+            }
             let place = if name == self.record { self.users() } else { Place::Standby };
             let alias = (name == self.record && place == Place::Standby).then(|| self.standby.clone());
             let address = match place {

@@ -1,5 +1,7 @@
 //! What is deleted, stuck, denied or never answered meanwhile.
 
+use std::collections::BTreeSet;
+
 use relight::ports::{CallError, Compute, Found, GroupName, GroupState, Resize, ServiceName, ServiceState, Setback};
 use relight::run::{Mode, Phase, Step};
 use relight::state::Key;
@@ -92,6 +94,10 @@ impl Compute for Meanwhile {
 
     async fn failed_launch(&self, group: &GroupName) -> Result<Option<Setback>, CallError> {
         self.inner.failed_launch(group).await
+    }
+
+    async fn capacity_providers(&self, cluster: &str) -> Result<Option<BTreeSet<String>>, CallError> {
+        self.inner.capacity_providers(cluster).await
     }
 
     async fn resize(&self, resize: &Resize) -> Result<(), CallError> {

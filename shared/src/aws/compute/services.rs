@@ -1,6 +1,6 @@
 //! ECS services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_sdk_ecs::Client;
@@ -13,6 +13,7 @@ use crate::plan::ProviderShare;
 use crate::ports::{CallError, Found, Rollout, ServiceName, ServiceState, Setback, Why};
 
 const DESCRIBE: &str = "ecs:DescribeServices";
+const CLUSTERS: &str = "ecs:DescribeClusters";
 const UPDATE: &str = "ecs:UpdateService";
 /// The most that one call describes.
 const BATCH: usize = 10;
@@ -96,6 +97,13 @@ fn setback(service: &Service) -> Option<Setback> {
     let event = service.events().iter().find(|event| event.message().is_some_and(told))?;
     let said = event.message().filter(|text| text.contains(NO_PLACE))?;
     Some(Setback { at: time(event.created_at())?, said: said.to_owned() })
+}
+
+/// A cluster that is gone is described for a while, as inactive.
+pub(super) async fn capacity_providers(client: &Client, cluster: &str) -> Result<Option<BTreeSet<String>>, CallError> {
+    let answer = client.describe_clusters().clusters(cluster).send().await.map_err(failed(CLUSTERS))?;
+    let here = answer.clusters().iter().find(|held| held.status().is_none_or(|status| status != "INACTIVE"));
+    Ok(here.map(|held| held.capacity_providers().iter().cloned().collect()))
 }
 
 /// Sets count and strategy; with a strategy comes a forced deployment.

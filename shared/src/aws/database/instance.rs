@@ -31,6 +31,7 @@ pub(super) fn instance(from: &DbInstance) -> Instance {
             .map(|info| text(info.status()))
             .collect(),
         engine: text(from.engine()),
+        engine_version: text(from.engine_version()),
         class: text(from.db_instance_class()),
         pending_class: pending.and_then(|pending| pending.db_instance_class()).map(str::to_owned),
         endpoint: from.endpoint().and_then(|endpoint| {

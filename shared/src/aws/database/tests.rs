@@ -66,7 +66,7 @@ fn answered(action: &str) -> (u16, Vec<u8>) {
 const REPLICA: &str = "<DBInstance>
 <DBInstanceIdentifier>orders-replica</DBInstanceIdentifier>
 <DBInstanceClass>db.t4g.small</DBInstanceClass>
-<Engine>postgres</Engine>
+<Engine>postgres</Engine><EngineVersion>16.3</EngineVersion>
 <DBInstanceStatus>available</DBInstanceStatus>
 <Endpoint><Address>orders-replica.c1a2.us-west-2.rds.amazonaws.com</Address><Port>5432</Port><HostedZoneId>Z1PVIF0B656C1W</HostedZoneId></Endpoint>
 <BackupRetentionPeriod>1</BackupRetentionPeriod>
@@ -135,6 +135,7 @@ async fn a_replica_is_read_with_all_that_matters() {
         source: Some("arn:aws:rds:us-east-2:123456789012:db:orders".to_owned()),
         replication: vec!["replicating".to_owned()],
         engine: "postgres".to_owned(),
+        engine_version: "16.3".to_owned(),
         class: "db.t4g.small".to_owned(),
         pending_class: Some("db.r6g.large".to_owned()),
         endpoint: Some(Endpoint { host: "orders-replica.c1a2.us-west-2.rds.amazonaws.com".to_owned(), port: 5432 }),

@@ -60,6 +60,17 @@ fn the_heartbeat_beats_unless_the_template_says_no() {
 }
 
 #[test]
+fn what_only_readiness_asks_for_may_be_missing() {
+    let settings = |gone: bool| {
+        let optional = ["RELIGHT_ALARMS", "RELIGHT_ARNS", "RELIGHT_STOP"];
+        let settings = Settings::from(|name| (!gone || !optional.contains(&name)).then(|| name.to_owned())).unwrap();
+        [settings.alarm_topic, settings.arns, settings.stop_bucket]
+    };
+    assert_eq!(settings(false), ["RELIGHT_ALARMS", "RELIGHT_ARNS", "RELIGHT_STOP"]);
+    assert_eq!(settings(true), ["", "", ""]);
+}
+
+#[test]
 fn polling_ends_a_margin_before_lambda_ends_the_invocation() {
     let now: Timestamp = "2026-01-05T00:05:00Z".parse().unwrap();
     let after = |seconds: i64| u64::try_from(now.as_millisecond() + seconds * 1000).unwrap();

@@ -77,9 +77,21 @@ fn copyable(name: &str, replica: Option<&Instance>) -> Option<Decision<CopyMove,
     match readiness(&name(), replica) {
         Readiness::Broken => Some(Decision::Refuse(GivenUp::NotAvailable { replica: name(), status: replica.status.clone() })),
         _ if replica.source.is_none() => Some(Decision::Refuse(GivenUp::NotAReplica { replica: name() })),
+        _ if !has_replicas_of_replicas(&replica.engine_version) => {
+            Some(Decision::Refuse(GivenUp::EngineTooOld { replica: name(), version: replica.engine_version.clone() }))
+        }
         _ if replica.backup_retention == 0 => Some(Decision::Refuse(GivenUp::NoBackups { replica: name() })),
         Readiness::Busy(busy) => Some(Decision::Wait(RehearsalWait::Busy(busy))),
         Readiness::Ready => None,
+    }
+}
+
+/// PostgreSQL has them on RDS from 14.1 on. A version that nobody can read is tried: RDS says no itself.
+fn has_replicas_of_replicas(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), minor) => (major, minor.unwrap_or(u32::MAX)) >= (14, 1),
+        (None, _) => true,
     }
 }
 
@@ -119,6 +131,10 @@ pub enum GivenUp {
         "the promotion is not rehearsed: {replica} has no backups, and RDS copies only what has; set its backup retention to 1 day: aws rds modify-db-instance --db-instance-identifier {replica} --backup-retention-period 1 --apply-immediately"
     )]
     NoBackups { replica: String },
+    #[error(
+        "the promotion is not rehearsed: {replica} is PostgreSQL {version}, and RDS makes no replica of a replica before 14.1; upgrade it before its source"
+    )]
+    EngineTooOld { replica: String, version: String },
     #[error("the rehearsal is given up: {copy} is {status}; look at its events, the drill removes it")]
     Broken { copy: CopyId, status: String },
     #[error("the rehearsal is given up: RDS refused it, {why}")]

@@ -30,6 +30,9 @@ use crate::resources::{Lookup, UnknownResources, needs, request_tags};
 use crate::route::{Answer, ForwardError};
 use crate::{Inner, lock};
 
+/// S3's code in the body of its 404.
+const NO_BUCKET: &[u8] = b"<Code>NoSuchBucket</Code>";
+
 type Response = http::Response<Full<Bytes>>;
 
 pub(crate) async fn listen(inner: Arc<Inner>, listener: TcpListener) {
@@ -283,7 +286,8 @@ impl Inner {
         }
     }
 
-    /// A bucket's own policy decides for strangers; and who may not list a bucket is not told that a key is missing.
+    /// A bucket's own policy decides for strangers; and who may not list a bucket is not told that a key is missing. That there is no
+    /// such bucket is told to everybody.
     async fn s3_call(&self, judged: &Judged<'_>) -> Result<Answer, Refusal> {
         let call = judged.call;
         let answer = match judged.caller {
@@ -291,8 +295,13 @@ impl Inner {
             _ => self.pass_on(judged.request, call).await?,
         };
         let reads = matches!(call.operation.as_str(), "GetObject" | "HeadObject");
-        if !reads || answer.status != StatusCode::NOT_FOUND {
+        let no_bucket = answer.body.windows(NO_BUCKET.len()).any(|part| part == NO_BUCKET);
+        if !reads || answer.status != StatusCode::NOT_FOUND || no_bucket {
             return Ok(answer);
+        }
+        if matches!(judged.caller, Caller::Anonymous) {
+            // No policy of the stage's buckets lets a stranger list them.
+            return Err(Refusal::denied("s3", Protocol::RestXml, "Access Denied".to_owned()));
         }
         let list = Need {
             action: "s3:ListBucket".to_owned(),

@@ -160,7 +160,9 @@ async fn a_public_key_is_read_unsigned_and_a_private_one_is_not() {
     let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
         "Resource": "arn:aws:s3:::switch/STOP"}]});
     us.put_bucket_policy().bucket("switch").policy(policy.to_string()).send().await.unwrap();
-    assert_ne!(unsigned("GET", "/switch/STOP").await.status, 200);
+    assert_eq!(unsigned("GET", "/switch/STOP").await.status, 403, "nobody tells a stranger that it is missing");
+    let nowhere = unsigned("GET", "/nowhere/STOP").await;
+    assert!(nowhere.status == 404 && nowhere.body.contains("NoSuchBucket"), "{}", nowhere.body);
     for key in ["STOP", "private"] {
         us.put_object().bucket("switch").key(key).body(b"stop".to_vec().into()).send().await.unwrap();
     }

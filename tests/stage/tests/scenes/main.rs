@@ -10,5 +10,6 @@ mod crashes;
 mod drill;
 mod failover;
 mod passwords;
+mod readiness;
 mod recovers;
 mod refused;

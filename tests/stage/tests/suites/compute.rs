@@ -35,6 +35,10 @@ pub(crate) async fn compute<C: Compute>(compute: &C, plan: &Plan) {
     assert_eq!(group_before.instances, Some(InstancesDistribution { on_demand_base: 0, on_demand_percentage_above_base: 0 }));
     assert_eq!(compute.failed_launch(&workers).await.expect("a look"), None);
 
+    let providers = compute.capacity_providers(&web.cluster).await.expect("a look").expect("the cluster is there");
+    assert!(["FARGATE", "FARGATE_SPOT"].iter().all(|name| providers.contains(*name)), "{providers:?}");
+    assert_eq!(compute.capacity_providers("nowhere").await.expect("a look"), None);
+
     // Two looks in one: each answers for itself.
     let nobody = ServiceName { cluster: web.cluster.clone(), name: "nobody".to_owned() };
     let found = compute.services(&[web.clone(), nobody.clone()]).await;

@@ -13,7 +13,7 @@ pub(crate) use journal::journal;
 pub(crate) use secrets::{disposable_secrets, replica_secret};
 
 use relight::plan;
-use relight::ports::{Fetched, Notice, Notices, Reports, Traffic};
+use relight::ports::{Audience, Fetched, Notice, Notices, Reports, Topic, Traffic};
 use relight::run::RunId;
 
 /// A name that no plan of the stage has: nobody sweeps away what a suite makes.
@@ -59,6 +59,17 @@ pub(crate) async fn notices<N: Notices>(notices: &N) {
     notices.publish(&progress).await.expect("published");
     let people = Notice::People { subject: "Relight conformance".to_owned(), text: "two\nlines".to_owned() };
     notices.publish(&people).await.expect("published");
+}
+
+/// The functions listen to the topics that wake them: all seven to progress, two to alarms.
+pub(crate) async fn audience<A: Audience>(audience: &A) {
+    for (topic, expected) in [(Topic::Progress, 7), (Topic::Alarms, 2)] {
+        let found = audience.audience(topic).await.expect("a look");
+        let functions = found.iter().filter(|held| held.confirmed && held.endpoint.contains(":function:")).count();
+        assert_eq!(functions, expected, "{topic}: {found:?}");
+        assert!(found.iter().any(|held| held.endpoint.ends_with("-watch-primary")), "{topic}: {found:?}");
+    }
+    audience.audience(Topic::People).await.expect("whoever it is");
 }
 
 pub(crate) async fn reports<R: Reports>(reports: &R) {

@@ -173,3 +173,26 @@ async fn an_update_that_ecs_refuses_says_what_it_said() {
     let silent = compute.resize(&Resize::Service { service: web(), desired: Some(4), capacity_providers: None }).await.expect_err("silent");
     assert!(matches!(silent.why, Why::Unanswered(_)), "{silent}");
 }
+
+#[tokio::test]
+async fn a_cluster_tells_its_capacity_providers_and_one_that_is_gone_has_none() {
+    let cluster = |name: &str, status: &str| json!({"clusterName": name, "status": status, "capacityProviders": ["FARGATE", "workers"]});
+    let (compute, sent) = adapter(move |_, body| {
+        let name = json(body)["clusters"][0].as_str().unwrap_or_default().to_owned();
+        let answer = match name.as_str() {
+            "shop" => json!({"clusters": [cluster("shop", "ACTIVE")], "failures": []}),
+            "old" => json!({"clusters": [cluster("old", "INACTIVE")], "failures": []}),
+            other => json!({"clusters": [], "failures": [{"arn": other, "reason": "MISSING"}]}),
+        };
+        (200, answer.to_string())
+    });
+    let found = compute.capacity_providers("shop").await.expect("a look").expect("there");
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["FARGATE", "workers"]);
+    assert_eq!(compute.capacity_providers("old").await.expect("a look"), None);
+    assert_eq!(compute.capacity_providers("nowhere").await.expect("a look"), None);
+    assert_eq!(sent_for(&sent, "DescribeClusters").len(), 3);
+
+    let (compute, _) = adapter(|_, _| (400, r#"{"__type":"AccessDeniedException","message":"not authorized"}"#.to_owned()));
+    let denied = compute.capacity_providers("shop").await.expect_err("denied");
+    assert!(matches!(denied.why, Why::Denied(_)) && denied.operation == "ecs:DescribeClusters", "{denied}");
+}

@@ -1,0 +1,116 @@
+//! A sound standby, and the look itself: when it is taken, what it answers, what it leaves.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use monthly_drill::standing;
+use relight::plan::ActMode;
+use relight::run::{Mode, Phase};
+use relight::state::{Head, Key, Place};
+use serde_json::json;
+
+use crate::common::Scene;
+use crate::scene::{ASK, PLAN, look, sound};
+
+#[tokio::test(start_paused = true)]
+async fn a_sound_standby_has_no_finding_and_its_estimates() {
+    let mut scene = sound();
+    let report = look(&mut scene).await;
+    assert_eq!(report.findings, []);
+    assert!(report.ready);
+    // The last drill's recovery and the dwell; the replica's lag.
+    assert_eq!((report.estimates.rto_seconds, report.estimates.rpo_seconds), (Some(460.0), Some(2.0)));
+    let page = scene.world.reports.held().remove("readiness").expect("a page").html;
+    assert!(page.contains("a failover would work now: nothing was found"), "{page}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_only_observes_is_looked_at_too() {
+    let mut scene = sound();
+    let plan = format!("{PLAN}\n[policy]\nmode = \"observe\"\n");
+    scene.world.journal.set(Key::Plan(1), json!(plan));
+    assert_eq!(scene.view().plan.policy.mode, ActMode::Act, "the scene's own plan is another");
+    let report = look(&mut scene).await;
+    let found: Vec<&str> = report.findings.iter().map(|row| row.remedy.as_str()).collect();
+    assert_eq!(found, ["put the plan with policy.mode = \"act\""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_looks_at_nothing_and_a_person_is_answered_with_every_finding() {
+    let mut scene = sound();
+    let calls = scene.world.calls.log().len();
+    scene.nudge().await;
+    let made: Vec<_> = scene.world.calls.log()[calls..].iter().map(|call| call.operation).collect();
+    assert_eq!(made, ["dynamodb:Query"]);
+
+    scene.world.compute.lose_group("workers");
+    let order = json!({ "operator": { "command": "readiness", "by": "ana" } });
+    let answer = scene.world.nudge(&mut scene.work, order).await.expect("an answer");
+    assert_eq!(answer.said[0], "a failover would not work now: 1 finding(s) block it, 0 warning(s)");
+    assert!(
+        answer.said[1].starts_with("blocking: group/workers: the standby Region has no Auto Scaling group workers; create workers"),
+        "{answer:?}"
+    );
+    assert!(answer.said[2].contains("readiness.html"), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_looks_while_a_run_is_open_or_the_standby_serves() {
+    for (mode, phase) in [(Mode::Failover, Phase::Suspected), (Mode::Drill, Phase::Holding), (Mode::Failover, Phase::Active)] {
+        let mut scene = Scene::new(mode, phase);
+        let answer = scene.world.nudge(&mut scene.work, serde_json::from_str(ASK).expect("JSON")).await.expect("an answer");
+        assert!(answer.said.iter().any(|said| said.starts_with("readiness was not looked at: ")), "{phase:?} {answer:?}");
+        assert_eq!(scene.world.reports.puts("readiness").len(), 0, "{phase:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_found_is_put_out_each_minute_and_its_absence_too() {
+    let mut scene = sound();
+    let metrics = |scene: &Scene| standing(&scene.view());
+    assert!(!metrics(&scene).contains_key("MinutesSinceReadiness"), "the alarm takes absence for breach");
+    scene.world.compute.lose_group("workers");
+    look(&mut scene).await;
+    tokio::time::advance(Duration::from_secs(40 * 60)).await;
+    let seen = metrics(&scene);
+    assert_eq!((seen["BlockingFindings"].0, seen["MinutesSinceReadiness"].0), (1.0, 40.0));
+
+    let head = Head { serving: Place::Standby, ..scene.snapshot().head };
+    scene.world.journal.set(Key::Head, json!(head));
+    let serving = metrics(&scene);
+    assert_eq!((serving.get("BlockingFindings"), serving["MinutesSinceReadiness"].0), (None, 0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_whose_word_was_lost_is_taken_again() {
+    let mut scene = sound();
+    // Somebody else writes the memory while the page is put.
+    let (journal, puts) = (scene.world.journal.clone(), Cell::new(0));
+    scene.world.calls.witness(move |call| {
+        if call.operation == "s3:PutObject" && puts.replace(puts.get() + 1) == 0 {
+            let memory = journal.snapshot().memory;
+            journal.set(Key::Memory, json!(memory));
+        }
+    });
+    look(&mut scene).await;
+    assert_eq!(scene.world.reports.puts("readiness").len(), 2);
+    assert!(scene.snapshot().memory.readiness.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_changes_nothing_but_its_own_word() {
+    let mut scene = sound();
+    let calls = scene.world.calls.log().len();
+    look(&mut scene).await;
+    let changes: Vec<_> = scene.world.calls.log()[calls..]
+        .iter()
+        .filter(|call| {
+            !["Describe", "Get", "List", "Query", "Head"]
+                .iter()
+                .any(|read| call.operation.split(':').nth(1).is_some_and(|name| name.starts_with(read)))
+        })
+        .map(|call| (call.operation, call.place))
+        .collect();
+    assert_eq!(changes, [("s3:PutObject", Place::Standby), ("dynamodb:TransactWriteItems", Place::Standby)]);
+    assert!(scene.world.calls.log()[calls..].iter().all(|call| call.place == Place::Standby), "no call leaves the standby Region");
+}

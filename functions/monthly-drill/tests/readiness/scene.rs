@@ -1,0 +1,131 @@
+//! A standby in which everything is as it should be, and what a look at it says.
+
+use jiff::{SignedDuration, Timestamp};
+use relight::decide::readiness::Severity;
+use relight::evidence::{Evidence, Word};
+use relight::report::ReadinessReport;
+use relight::state::{Key, LoginSeen, Memory};
+use relight_world::World;
+use serde_json::json;
+
+use crate::common::Scene;
+
+pub(crate) const PLAN: &str = r#"
+name = "shop"
+account = "123456789012"
+primary = "us-east-2"
+standby = "us-west-2"
+
+[[service]]
+cluster = "shop"
+name = "web"
+desired = 4
+scaling = { min = 4, max = 8 }
+capacity_providers = [{ provider = "FARGATE" }]
+
+[[service]]
+cluster = "shop"
+name = "mail"
+desired = 2
+
+[[group]]
+name = "workers"
+min = 2
+desired = 3
+max = 6
+instances = { on_demand_base = 1, on_demand_percentage_above_base = 100 }
+
+[[database]]
+name = "orders"
+engine = "postgres"
+primary = "orders"
+replica = "orders-replica"
+quarantine_security_group = "sg-quarantine"
+
+[[secret]]
+name = "shop/admin"
+database = "orders"
+rotate = false
+
+[[secret]]
+name = "shop/app"
+database = "orders"
+admin = "shop/admin"
+
+[traffic]
+record = "shop.test"
+standby = "standby.shop.test"
+stop_bucket = "shop-stop"
+healthy_url = "http://standby.shop.test/healthy"
+
+[[observer]]
+name = "probe"
+kind = "probe"
+url = "http://primary.shop.test/healthy"
+
+[[observer]]
+name = "checkers"
+kind = "checkers"
+record = "verdict.shop.test"
+health_check = "hc-1"
+
+[[observer]]
+name = "alarm"
+kind = "alarm"
+arn = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:primary"
+"#;
+
+pub(crate) const ASK: &str = r#"{ "relight": "readiness" }"#;
+
+/// A standby in which everything is as it should be, an hour of peace behind it.
+pub(crate) fn sound() -> Scene {
+    let world = World::with_plan(PLAN);
+    let now = world.now();
+    let login = |name: &str| (name.to_owned(), LoginSeen { at: now - minutes(10), ok: true, said: "logs in".to_owned() });
+    let memory = Memory {
+        last_good_drill: Some(now - minutes(20 * 24 * 60)),
+        recovery_seconds: Some(400.0),
+        logins: ["shop/admin", "shop/app"].map(login).into(),
+        ..Memory::default()
+    };
+    world.journal.set(Key::Memory, json!(memory));
+    hear(&world, now);
+    Scene::of(world)
+}
+
+pub(crate) fn hear(world: &World, at: Timestamp) {
+    let mut evidence = Evidence::default();
+    for observer in ["probe", "checkers"] {
+        evidence.hear(observer, Word::Up, at, "it answers");
+    }
+    world.journal.set(Key::Evidence, json!(evidence));
+}
+
+pub(crate) fn minutes(count: i64) -> SignedDuration {
+    SignedDuration::from_mins(count)
+}
+
+/// Asks, and reads the page's data.
+pub(crate) async fn look(scene: &mut Scene) -> ReadinessReport {
+    let event = serde_json::from_str(ASK).expect("JSON");
+    scene.world.nudge(&mut scene.work, event).await.expect("an answer");
+    let held = scene.world.reports.puts("readiness").pop().expect("a page");
+    serde_json::from_str(&held.json).expect("the documented form")
+}
+
+/// What is found of a standby that `breaks`, as `severity about: sentence | remedy`.
+pub(crate) async fn found(breaks: impl FnOnce(&World)) -> Vec<String> {
+    let mut scene = sound();
+    breaks(&scene.world);
+    let report = look(&mut scene).await;
+    report.findings.iter().map(|row| format!("{} {}: {} | {}", row.severity, row.about, row.said, row.remedy)).collect()
+}
+
+/// One finding, with these words of its sentence and its remedy.
+pub(crate) async fn only(breaks: impl FnOnce(&World), severity: Severity, about: &str, says: &str, remedy: &str) {
+    let found = found(breaks).await;
+    let [one] = &found[..] else { panic!("not one finding: {found:#?}") };
+    let (said, does) = one.split_once(" | ").expect("two parts");
+    assert!(said.starts_with(&format!("{severity} {about}: ")) && said.contains(says), "{one}");
+    assert!(does.contains(remedy), "{one}");
+}

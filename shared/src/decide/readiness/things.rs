@@ -1,0 +1,110 @@
+//! What the plan names in the standby Region: whether it is there, may be read, and could be brought to its active size.
+
+use super::finding::Finding;
+use super::{Things, suppose};
+use crate::decide::capacity::Refusal;
+use crate::plan::{Group, Plan, Secret, Service};
+use crate::ports::{Described, Fetched, GroupName, GroupState, ServiceName, ServiceState, Stage};
+
+/// The part that `relight plan put` asks too, before a plan is in force.
+pub fn things(plan: &Plan, seen: &Things) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for service in &plan.services {
+        match seen.services.get(&ServiceName::of(service)) {
+            Some(Ok(Some(state))) => findings.extend(of_service(service, state, seen)),
+            Some(Err(error)) => findings.push(Finding::unreadable(service.id().0, error)),
+            Some(Ok(None)) | None => findings.push(Finding::NoService { service: ServiceName::of(service) }),
+        }
+    }
+    for group in &plan.groups {
+        let name = GroupName(group.name.clone());
+        match seen.groups.get(&name) {
+            Some(Ok(Some(state))) => findings.extend(of_group(group, state)),
+            Some(Err(error)) => findings.push(Finding::unreadable(group.id().0, error)),
+            Some(Ok(None)) | None => findings.push(Finding::NoGroup { group: name }),
+        }
+    }
+    for database in &plan.databases {
+        match seen.replicas.get(&database.name) {
+            Some(Ok(Some(_))) => {}
+            Some(Err(error)) => findings.push(Finding::unreadable(database.id().0, error)),
+            Some(Ok(None)) | None => findings.push(Finding::NoReplica { replica: database.replica.clone(), primary: database.primary.clone() }),
+        }
+    }
+    for secret in &plan.secrets {
+        match seen.secrets.get(&secret.name) {
+            Some(Ok(Some(described))) => findings.extend(of_secret(plan, secret, described)),
+            Some(Err(error)) => findings.push(Finding::unreadable(secret.id().0, error)),
+            Some(Ok(None)) | None => findings.push(Finding::NoSecret { secret: secret.name.clone() }),
+        }
+    }
+    findings.extend(of_stop(plan, &seen.stop));
+    findings
+}
+
+fn of_service(service: &Service, state: &ServiceState, seen: &Things) -> Vec<Finding> {
+    let name = ServiceName::of(service);
+    let mut findings: Vec<Finding> = suppose::service(service, state).and_then(refusal).into_iter().collect();
+    if let (None, Some(bounds)) = (service.scaling, state.scaling) {
+        findings.push(Finding::UnplannedTarget { service: name.clone(), bounds });
+    }
+    if let Some(setback) = &state.setback {
+        findings.push(Finding::NotPlaced { service: name.clone(), setback: setback.clone() });
+    }
+    if service.capacity_providers.is_empty() {
+        return findings;
+    }
+    match seen.providers.get(&service.cluster) {
+        Some(Ok(Some(known))) => {
+            let missing = service.capacity_providers.iter().filter(|share| !known.contains(&share.provider));
+            findings.extend(missing.map(|share| Finding::NoProvider { service: name.clone(), provider: share.provider.clone() }));
+        }
+        Some(Err(error)) => findings.push(Finding::unreadable(format!("capacity providers of cluster/{}", service.cluster), error)),
+        // A service was just seen in it.
+        Some(Ok(None)) | None => {}
+    }
+    findings
+}
+
+fn of_group(group: &Group, state: &GroupState) -> Vec<Finding> {
+    suppose::group(group, state).and_then(refusal).into_iter().collect()
+}
+
+/// The refusal of a run as what can be done about it in peace.
+fn refusal(why: Refusal) -> Option<Finding> {
+    Some(match why {
+        Refusal::NoService(service) => Finding::NoService { service },
+        Refusal::NoGroup(group) => Finding::NoGroup { group },
+        Refusal::NoScalableTarget(service) => Finding::NoScalableTarget { service },
+        Refusal::DeploymentFailed { service, why } => Finding::DeploymentFailed { service, why },
+        Refusal::Suspended { group, processes } => Finding::Suspended { group, processes },
+        Refusal::NoMixedInstances(group) => Finding::NoMixedInstances { group },
+        // It is about lowering.
+        Refusal::StandbyServes => return None,
+    })
+}
+
+fn of_secret(plan: &Plan, secret: &Secret, described: &Described) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if described.replica_of.as_ref() != Some(&plan.primary) {
+        let (secret, of) = (secret.name.clone(), described.replica_of.clone());
+        findings.push(Finding::NotReplicated { secret, of, primary: plan.primary.clone(), standby: plan.standby.clone() });
+    }
+    if described.version_at(Stage::Current).is_none() {
+        findings.push(Finding::NoCurrentVersion { secret: secret.name.clone() });
+    }
+    findings
+}
+
+/// What a stranger is told of the STOP object. While it is absent S3 answers 403, whether or not it could be read: only a
+/// missing bucket, and one that shows what is in it, say something.
+fn of_stop(plan: &Plan, stop: &Fetched) -> Option<Finding> {
+    let bucket = || plan.traffic.stop_bucket.clone();
+    match stop {
+        Fetched::Answered { status: 404, body } if body.contains("NoSuchBucket") => Some(Finding::NoBucket { bucket: bucket() }),
+        Fetched::Answered { status: 404, .. } => Some(Finding::OpenBucket { bucket: bucket() }),
+        Fetched::Answered { status: 200 | 403, .. } => None,
+        Fetched::Answered { status, .. } => Some(Finding::stop_unseen(bucket(), format!("it answered {status}"))),
+        Fetched::Silent(why) | Fetched::NotAsked(why) => Some(Finding::stop_unseen(bucket(), why.clone())),
+    }
+}

@@ -17,7 +17,7 @@ use relight::look::Standby;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let (aws, settings) = (&environment.aws, &environment.settings);
     let topics = Topics { progress: settings.progress_topic.clone(), alarms: settings.alarm_topic.clone(), people: settings.people_topic.clone() };
     let standby = Standby {

@@ -1,10 +1,10 @@
-//! `relight`: the plan, from a file into the journal. Everything else is said to a function by `cargo lambda invoke`.
+//! `relight`: the plan, from a file into the journal and into the parameters of its control stack. Everything else is said to a function by `cargo lambda invoke`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{fs, io};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use relight::aws::Aws;
 use relight::aws::compute::AwsCompute;
 use relight::aws::database::AwsDatabase;
@@ -13,7 +13,7 @@ use relight::aws::secrets::AwsSecrets;
 use relight::aws::stop::AwsTraffic;
 use relight::decide::readiness::{self, Finding};
 use relight::look;
-use relight::plan::{Mistakes, NotPut, Plan, put};
+use relight::plan::{Mistakes, NotPut, Plan, put, stack};
 use relight::ports::{Journal, JournalError, Written};
 
 #[derive(Parser)]
@@ -28,6 +28,9 @@ enum Noun {
     /// The plan of a workload.
     #[command(subcommand)]
     Plan(PlanVerb),
+    /// The control stack of a plan, infra/control.
+    #[command(subcommand)]
+    Stack(StackVerb),
 }
 
 #[derive(Subcommand)]
@@ -51,6 +54,24 @@ enum PlanVerb {
     },
 }
 
+#[derive(Subcommand)]
+enum StackVerb {
+    /// Prints the parameters that the plan knows, ARNs above all; changes nothing.
+    Parameters {
+        file: PathBuf,
+        #[arg(long, value_enum, default_value_t = Format::Sam)]
+        format: Format,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// One argument of `sam deploy --parameter-overrides`.
+    Sam,
+    /// CloudFormation's file of parameters.
+    Json,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{file} cannot be read: {source}")]
@@ -61,6 +82,8 @@ enum Failure {
     NotPut(#[from] NotPut),
     #[error("{plan} names what the standby Region does not have; nothing was changed\n{}\n`plan put --unchecked` puts it all the same", list(.findings))]
     NotThere { plan: String, findings: Vec<Finding> },
+    #[error(transparent)]
+    NoArn(#[from] stack::NoArn),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("the runtime cannot start: {0}")]
@@ -80,9 +103,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(Noun::Plan(verb): Noun) -> Result<String, Failure> {
-    match verb {
-        PlanVerb::Check { file, against_aws } => {
+fn run(noun: Noun) -> Result<String, Failure> {
+    match noun {
+        Noun::Stack(StackVerb::Parameters { file, format }) => {
+            let parameters = stack::parameters(&read(&file)?.0)?;
+            Ok(match format {
+                Format::Sam => stack::sam(&parameters),
+                Format::Json => stack::json(&parameters),
+            })
+        }
+        Noun::Plan(PlanVerb::Check { file, against_aws }) => {
             let (plan, _) = read(&file)?;
             let good = format!("{}: a good plan, {} to {}", plan.name, plan.primary, plan.standby);
             if !against_aws {
@@ -91,7 +121,7 @@ fn run(Noun::Plan(verb): Noun) -> Result<String, Failure> {
             let rest = runtime()?.block_on(async { look(&Aws::load().await, &plan).await })?;
             Ok(with_rest(format!("{good}; what it names is there"), &rest))
         }
-        PlanVerb::Put { file, unchecked, table } => {
+        Noun::Plan(PlanVerb::Put { file, unchecked, table }) => {
             let (plan, text) = read(&file)?;
             let (version, rest) = runtime()?.block_on(put_plan(&plan, &text, table, unchecked))?;
             Ok(with_rest(format!("{}: version {version} is in force", plan.name), &rest))

@@ -12,7 +12,7 @@ use relight::evidence::Word;
 use relight::run::{Mode, Phase};
 use relight::state::Snapshot;
 use relight_stage::observe::until;
-use relight_stage::{Options, STANDBY, Stage, environment};
+use relight_stage::{Options, STANDBY, Stage, coverage, environment};
 use serde_json::{Value, json};
 use stage_router::{Fault, FaultKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -43,6 +43,7 @@ async fn every_event_of_the_folder_is_answered() {
     a_call_that_is_denied(&stage).await;
     an_alarm_of_the_plan(&stage).await;
     a_drill_and_a_failover_by_order(&stage, &sent).await;
+    coverage::keep(&stage).expect("kept");
     a_table_that_is_missing(&stage).await;
 
     sent.is_complete();

@@ -255,6 +255,17 @@ fn an_observer_that_sees_the_primary_down_is_said_while_no_run_is_open() {
 }
 
 #[test]
+fn an_alarm_that_the_checkers_contradict_later_is_no_finding() {
+    let mut situation = peace();
+    // Both look through one health check.
+    situation.hears("unhealthy", Word::Down, -30);
+    assert_eq!(judged(&situation, &seen()).findings, []);
+    situation.hears("errors", Word::Down, -30);
+    let found = judged(&situation, &seen()).findings;
+    assert!(matches!(&found[..], [Finding::SeesDown { observer, .. }] if observer == "errors"), "{found:?}");
+}
+
+#[test]
 fn a_run_that_is_over_changes_nothing() {
     let mut situation = peace();
     let mut run = open(Mode::Failover, Phase::Closed, 1, "test".to_owned(), at(-600));

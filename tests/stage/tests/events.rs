@@ -171,10 +171,8 @@ async fn plans_that_are_not_put(stage: &Stage) {
     let (done, why) = put(&text.replace("us-west-2", "eu-west-1")).await;
     assert!(!done && why.contains("stands in us-west-2") && why.contains("eu-west-1"), "{why}");
 
-    let mistaken = text
-        .replace("desired = 4", "desired = 40")
-        .replace("database = \"orders\"", "database = \"odrers\"")
-        .replace("dwell =", "quorum = 9\ndwell =");
+    let mistaken =
+        text.replace("desired = 4", "desired = 40").replace("database = \"orders\"", "database = \"odrers\"").replace("quorum = 2", "quorum = 9");
     let (done, why) = put(&mistaken).await;
     assert!(!done && why.contains("the plan in force stays in force"), "{why}");
     for mistake in ["service[0].desired: 40", "no [[database]] is named `odrers`", "quorum"] {

@@ -353,6 +353,11 @@ impl Finding {
                 format!("deploy infra/control again with {arn} in {parameter}: `relight stack parameters` makes the parameters from the plan")
             }
             F::OtherStop { stack, .. } => format!("put `stop_bucket = \"{stack}\"` into the plan and leave `stop_key` out"),
+            // A policy names a secret with the characters that AWS adds; one that is not there has none, and is denied.
+            F::Unreadable { unread: Unread::Denied, operation: operation @ "secretsmanager:DescribeSecret", .. } => format!(
+                "of a secret that is not there AWS says the same: replicate it from the primary Region, `aws secretsmanager replicate-secret-to-regions`; \
+                 where it is there, give monthly-drill's role {operation} on it: deploy infra/control again with its ARN in SecretArns"
+            ),
             F::Unreadable { unread: Unread::Denied, operation, .. } => {
                 format!("give monthly-drill's role {operation} on it: deploy infra/control again with its ARN in the parameters")
             }

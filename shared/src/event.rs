@@ -5,7 +5,7 @@
 //! that the delivery ends in the dead-letter queue.
 //!
 //! ```text
-//! invoked (IAM decides by whom)   tick, drill, rotation step, order, progress
+//! invoked (IAM decides by whom)   tick, drill, readiness, rotation step, order, progress
 //! from a topic (its policy does)  alarm, progress: evidence and a nudge, no word of a person
 //! ```
 

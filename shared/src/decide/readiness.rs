@@ -96,7 +96,7 @@ impl Readiness {
 /// Judges one look, in peace while the primary serves.
 pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, now: Timestamp) -> Readiness {
     let supposed = suppose::failover(plan, snapshot, now);
-    let mut findings = stack.outside(plan, &seen.things);
+    let mut findings = stack.outside(plan);
     let outside = |resource: &str| findings.iter().any(|finding| matches!(finding, Finding::OutsideStack { resource: held, .. } if held == resource));
     // A role that was never given a resource may not read it either: one cause, one finding.
     let things = things(plan, &seen.things).into_iter().filter(|finding| !finding.denied().is_some_and(&outside)).collect::<Vec<_>>();

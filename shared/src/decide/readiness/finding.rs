@@ -10,6 +10,7 @@ use crate::advance::Blocked;
 use crate::decide::lag::LagVerdict;
 use crate::decide::promotion::{Busy, ClearanceRefusal, GivenUp};
 use crate::plan::Bounds;
+use crate::plan::stack::NoArn;
 use crate::ports::{CallError, GroupName, ServiceName, Setback, Topic, Why};
 use crate::state::Owed;
 
@@ -82,6 +83,7 @@ pub enum Finding {
     NotSubscribed { function: String, topic: Topic },
     NobodyListens { pending: usize, approval: bool },
     // The stack.
+    NoArn(NoArn),
     OutsideStack { resource: String, parameter: &'static str, arn: String },
     OtherStop { bucket: String, key: String, stack: String },
     Unreadable { what: String, operation: &'static str, why: String, unread: Unread },
@@ -194,7 +196,7 @@ impl Finding {
             F::NobodyListens { .. } => Topic::People.to_string(),
             F::OutsideStack { resource, .. } => resource.clone(),
             F::Unreadable { what, .. } => what.clone(),
-            F::OnlyObserves => "plan".to_owned(),
+            F::OnlyObserves | F::NoArn(_) => "plan".to_owned(),
             F::Held { .. } | F::Vetoed(_) => "run".to_owned(),
             F::Overdue { what, .. } => match what {
                 Owed::Capacity => "capacity".to_owned(),
@@ -253,6 +255,9 @@ impl fmt::Display for Finding {
             F::NobodyListens { pending: 0, .. } => f.write_str("nobody subscribes to the people topic: a failover would be told to no one"),
             F::NobodyListens { pending, .. } => {
                 write!(f, "no subscription of the people topic is confirmed, {pending} wait(s): a failover would be told to no one")
+            }
+            F::NoArn(NoArn { what, name, character }) => {
+                write!(f, "{what} `{name}` cannot stand in a policy: `{character}` means something else there")
             }
             F::OutsideStack { resource, .. } => write!(f, "the control stack was not deployed for {resource}: its roles may not touch it"),
             F::OtherStop { bucket, key, stack } => {
@@ -343,8 +348,16 @@ impl Finding {
             F::NobodyListens { .. } => {
                 "subscribe whoever is on call: the stack's parameter NotificationEmail, or its output PeopleTopicArn".to_owned()
             }
-            F::OutsideStack { parameter, arn, .. } => format!("deploy infra/control again with {arn} in {parameter}"),
+            F::NoArn(_) => "rename it, or correct the plan".to_owned(),
+            F::OutsideStack { parameter, arn, .. } => {
+                format!("deploy infra/control again with {arn} in {parameter}: `relight stack parameters` makes the parameters from the plan")
+            }
             F::OtherStop { stack, .. } => format!("put `stop_bucket = \"{stack}\"` into the plan and leave `stop_key` out"),
+            // A policy names a secret with the characters that AWS adds; one that is not there has none, and is denied.
+            F::Unreadable { unread: Unread::Denied, operation: operation @ "secretsmanager:DescribeSecret", .. } => format!(
+                "of a secret that is not there AWS says the same: replicate it from the primary Region, `aws secretsmanager replicate-secret-to-regions`; \
+                 where it is there, give monthly-drill's role {operation} on it: deploy infra/control again with its ARN in SecretArns"
+            ),
             F::Unreadable { unread: Unread::Denied, operation, .. } => {
                 format!("give monthly-drill's role {operation} on it: deploy infra/control again with its ARN in the parameters")
             }

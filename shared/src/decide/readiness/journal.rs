@@ -45,6 +45,7 @@ pub(super) fn observers(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> Vec
         .collect();
     speaking.sort_unstable();
     speaking.dedup();
+    let down = snapshot.evidence.judge(plan, now).down;
     let enough = speaking.len() >= plan.policy.quorum;
     let one = |observer: &crate::plan::Observer| {
         let name = observer.name.clone();
@@ -54,8 +55,11 @@ pub(super) fn observers(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> Vec
                 let reason = last.map_or_else(|| "it never spoke".to_owned(), |last| last.reason.clone());
                 Some(Finding::Silent { observer: name, last: last.map(|last| last.seen), reason, enough })
             }
-            Word::Down => Some(Finding::SeesDown { observer: name, reason: last.map(|last| last.reason.clone()).unwrap_or_default() }),
-            Word::Up | Word::Unknown => None,
+            // Through one check two look, and the one that looked last knows better: an alarm does not speak again when all is well.
+            Word::Down if down.contains_key(observer.source()) => {
+                Some(Finding::SeesDown { observer: name, reason: last.map(|last| last.reason.clone()).unwrap_or_default() })
+            }
+            Word::Down | Word::Up | Word::Unknown => None,
         }
     };
     plan.observers.iter().filter_map(one).collect()

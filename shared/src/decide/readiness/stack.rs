@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Things;
 use super::finding::Finding;
 use crate::plan::Plan;
+use crate::plan::stack::{Parameter, parameters};
 use crate::ports::{CallError, Subscriber, Topic};
 
 /// The one key that the template makes public and lets switch-traffic write.
@@ -14,8 +14,6 @@ const STOP: &str = "STOP";
 const FUNCTIONS: [&str; 7] = ["scale-up", "scale-down", "promote-replica", "rotate-secret", "switch-traffic", "watch-primary", "monthly-drill"];
 /// Who takes an alarm's word in.
 const HEAR_ALARMS: [&str; 2] = ["scale-up", "watch-primary"];
-/// Secrets Manager adds them to a secret's name in its ARN.
-const SUFFIX: &str = "-??????";
 
 #[derive(Debug, Clone, Default)]
 pub struct Stack {
@@ -38,34 +36,20 @@ impl Stack {
         }
     }
 
-    /// What the plan names and the stack's roles do not reach.
-    pub(super) fn outside(&self, plan: &Plan, seen: &Things) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut need = |resource: String, parameter: &'static str, arn: String| {
-            if !self.arns.iter().any(|pattern| reaches(pattern, &arn)) {
-                findings.push(Finding::OutsideStack { resource, parameter, arn });
-            }
+    /// What the plan names and the stack's roles do not reach. The ARNs are those that the plan gives for the stack's parameters.
+    pub(super) fn outside(&self, plan: &Plan) -> Vec<Finding> {
+        let parameters = match parameters(plan) {
+            Ok(parameters) => parameters,
+            Err(why) => return vec![Finding::NoArn(why)],
         };
-        let arn = |service: &str, region: &str, rest: String| format!("arn:aws:{service}:{region}:{}:{rest}", plan.account);
-        for service in &plan.services {
-            need(service.id().0, "EcsServiceArns", arn("ecs", &plan.standby, format!("service/{}/{}", service.cluster, service.name)));
-        }
-        for group in &plan.groups {
-            let rest = format!("autoScalingGroup:*:autoScalingGroupName/{}", group.name);
-            need(group.id().0, "AutoScalingGroupArns", arn("autoscaling", &plan.standby, rest));
-        }
-        for database in &plan.databases {
-            need(database.id().0, "ReplicaArns", arn("rds", &plan.standby, format!("db:{}", database.replica)));
-            if database.quarantine_security_group.is_some() {
-                let resource = format!("fence of {}", database.id());
-                need(resource, "PrimaryDatabaseArns", arn("rds", &plan.primary, format!("db:{}", database.primary)));
+        let mut findings = Vec::new();
+        for Parameter { name, value } in parameters {
+            let arns = value.split(',').filter(|arn| !arn.is_empty());
+            for (resource, arn) in named(plan, name).into_iter().zip(arns) {
+                if !self.arns.iter().any(|pattern| reaches(pattern, arn)) {
+                    findings.push(Finding::OutsideStack { resource, parameter: name, arn: arn.to_owned() });
+                }
             }
-        }
-        for secret in &plan.secrets {
-            let described = seen.secrets.get(&secret.name).and_then(|found| found.as_ref().ok()?.as_ref());
-            let known = described.map(|described| described.arn.clone()).filter(|arn| !arn.is_empty());
-            let arn = known.unwrap_or_else(|| arn("secretsmanager", &plan.standby, format!("secret:{}{SUFFIX}", secret.name)));
-            need(secret.id().0, "SecretArns", arn);
         }
         if plan.traffic.stop_bucket != self.stop_bucket || plan.traffic.stop_key != STOP {
             let (bucket, key) = (plan.traffic.stop_bucket.clone(), plan.traffic.stop_key.clone());
@@ -98,6 +82,19 @@ impl Stack {
             }
         }
         findings
+    }
+}
+
+/// What the ARNs of a parameter stand for, in their order. That a secret may be rotated is not told apart from that it may be changed.
+fn named(plan: &Plan, parameter: &str) -> Vec<String> {
+    let fenced = plan.databases.iter().filter(|database| database.quarantine_security_group.is_some());
+    match parameter {
+        "EcsServiceArns" => plan.services.iter().map(|service| service.id().0).collect(),
+        "AutoScalingGroupArns" => plan.groups.iter().map(|group| group.id().0).collect(),
+        "ReplicaArns" => plan.databases.iter().map(|database| database.id().0).collect(),
+        "PrimaryDatabaseArns" => fenced.map(|database| format!("fence of {}", database.id())).collect(),
+        "SecretArns" => plan.secrets.iter().map(|secret| secret.id().0).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -134,7 +134,7 @@ fn a_read_that_is_denied_for_what_the_stack_was_not_given_is_one_finding() {
 fn a_role_reaches_what_iam_would_let_it_reach() {
     let reaches = |pattern: &str| {
         let stack = Stack::deployed(pattern, "shop-stop", "");
-        let outside = stack.outside(&plan(), &seen().things);
+        let outside = stack.outside(&plan());
         !outside.iter().any(|finding| matches!(finding, Finding::OutsideStack { parameter: "EcsServiceArns", .. }))
     };
     for pattern in [
@@ -162,7 +162,7 @@ fn a_groups_uuid_is_awss_own() {
     plan.groups.push(crate::plan::Group { name: "workers".to_owned(), min: 1, desired: 1, max: 1, instances: None });
     let outside = |pattern: &str| {
         let stack = Stack::deployed(pattern, "shop-stop", "");
-        stack.outside(&plan, &seen().things).iter().any(|finding| finding.about() == "group/workers")
+        stack.outside(&plan).iter().any(|finding| finding.about() == "group/workers")
     };
     let arn = |uuid: &str, name: &str| format!("arn:aws:autoscaling:us-west-2:123456789012:autoScalingGroup:{uuid}:autoScalingGroupName/{name}");
     assert!(!outside(&arn("*", "workers")));
@@ -252,6 +252,17 @@ fn an_observer_that_sees_the_primary_down_is_said_while_no_run_is_open() {
     situation.hears("probe", Word::Down, 0);
     let found = judged(&situation, &seen()).findings;
     assert!(matches!(&found[..], [Finding::SeesDown { observer, .. }] if observer == "probe"), "{found:?}");
+}
+
+#[test]
+fn an_alarm_that_the_checkers_contradict_later_is_no_finding() {
+    let mut situation = peace();
+    // Both look through one health check.
+    situation.hears("unhealthy", Word::Down, -30);
+    assert_eq!(judged(&situation, &seen()).findings, []);
+    situation.hears("errors", Word::Down, -30);
+    let found = judged(&situation, &seen()).findings;
+    assert!(matches!(&found[..], [Finding::SeesDown { observer, .. }] if observer == "errors"), "{found:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ async fn a_sound_standby_is_ready_and_what_is_broken_in_it_is_found() {
         assert_eq!(blocking(&sound), Vec::<&str>::new(), "{:#?}", sound.findings);
         // Nobody subscribes to people's topic of a stage, and no drill has run.
         let warnings: Vec<&str> = sound.findings.iter().map(|row| row.about.as_str()).collect();
-        assert_eq!(warnings, ["people topic", "drill"], "{:#?}", sound.findings);
+        assert!(["people topic", "drill"].iter().all(|about| warnings.contains(about)), "{:#?}", sound.findings);
         assert!(sound.ready && sound.estimates.rpo_seconds.is_some_and(|seconds| seconds < 300.0), "{sound:#?}");
         assert_eq!(refused_by_iam(&stage.router.calls()), [""; 0]);
         stays_here(stage);

@@ -33,6 +33,8 @@ pub struct Differences {
     pub deadline: Duration,
     pub dwell: Duration,
     pub cool_down: Duration,
+    /// The class that the promoted instance shall have; without one it keeps its own.
+    pub instance_class: Option<String>,
 }
 
 /// The plan as the example has it under another name: for what it names, before anything stands.
@@ -62,6 +64,7 @@ fn fill(plan: &mut Table, differences: &Differences) -> Option<()> {
     set(plan, &[("account", &differences.account), ("primary", &differences.primary), ("standby", &differences.standby)]);
     let database = plan.get_mut("database")?.as_array_mut()?.first_mut()?.as_table_mut()?;
     set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
+    differences.instance_class.iter().for_each(|class| set(database, &[("instance_class", class)]));
     let traffic = plan.get_mut("traffic")?.as_table_mut()?;
     set(
         traffic,
@@ -120,6 +123,7 @@ pub fn example(primary: &str, standby: &str) -> Result<String, Error> {
         deadline: Duration::from_secs(600),
         dwell: Duration::from_secs(5),
         cool_down: Duration::from_secs(75),
+        instance_class: None,
     })
 }
 

@@ -28,6 +28,8 @@ use crate::stage::Options;
 use crate::{ACCOUNT, Error, HEALTH, PRIMARY, STANDBY};
 
 const EXAMPLE: &str = "infra/examples/pilot-light";
+/// Relight's own template.
+pub(crate) const CONTROL: &str = "infra/control/template.yaml";
 
 impl Workload {
     /// The one database of the plan, in the primary Region.
@@ -48,6 +50,11 @@ impl Workload {
     /// The secret that alters users: the one that the application's names.
     pub fn admin_secret(&self) -> &str {
         self.plan.secrets.iter().find_map(|secret| secret.admin.as_deref()).unwrap_or_default()
+    }
+
+    /// The id of the health check over its primary.
+    pub fn health_check(&self) -> String {
+        self.global.outputs.get("HealthCheckId").cloned().unwrap_or_default()
     }
 
     /// The name of a deployed function, by the plan's word for it.
@@ -88,6 +95,8 @@ pub struct Workload {
     pub replica: Deployed,
     pub global: Deployed,
     pub control: Deployed,
+    /// How the control stack was deployed.
+    pub stack: Stack,
     /// The plan in force, and its file.
     pub plan: Plan,
     pub file: PathBuf,
@@ -117,6 +126,7 @@ pub(crate) struct Stacks {
     pub(crate) replica: Deployed,
     pub(crate) global: Deployed,
     control: Deployed,
+    stack: Stack,
 }
 
 /// The networks of both Regions, the primary's first: load balancers have names from here on.
@@ -154,11 +164,12 @@ pub(crate) async fn deploy(site: &Site<'_>, name: &str, networks: [Deployed; 2])
     };
     let relight = async {
         let (global, alarms) = tokio::try_join!(global(site, name, &networks, false), alarms(site, name, &networks[0]))?;
-        let control = control(site, name, output(&global, "TopicArn")?, output(&alarms, "AlarmTopicArn")?).await?;
-        Ok::<_, Error>((global, control))
+        let stack = control(site, name, &networks, &global, output(&alarms, "AlarmTopicArn")?)?;
+        let control = site.put(&stack).await?;
+        Ok::<_, Error>((global, control, stack))
     };
-    let ((database, replica), _applications, (global, control)) = tokio::try_join!(data, applications, relight)?;
-    Ok(Stacks { networks, database, replica, global, control })
+    let ((database, replica), _applications, (global, control, stack)) = tokio::try_join!(data, applications, relight)?;
+    Ok(Stacks { networks, database, replica, global, control, stack })
 }
 
 type Sizes = [(&'static str, u32); 8];
@@ -188,7 +199,7 @@ const IN_STANDBY: Sizes = [
 /// A workload that is in peace is watched from here on: its alarm is made, as who has not yet seen the primary up would suspect it, and its plan
 /// is put in force.
 pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: Entries, fleet: Arc<Fleet>) -> Result<Workload, Error> {
-    let Stacks { networks, database, replica, control, .. } = stacks;
+    let Stacks { networks, database, replica, control, stack, .. } = stacks;
     let global = global(site, name, &networks, true).await?;
     let speed = site.options.speed;
     let differences = Differences {
@@ -209,6 +220,7 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
         deadline: site.options.drill_deadline,
         dwell: speed.shortened(60),
         cool_down: speed.shortened(900),
+        instance_class: site.options.instance_class.clone(),
     };
     let text = plan::text(&differences)?;
     let plan = Plan::parse(&text).map_err(|mistakes| Error::Part { doing: "reading the stage's plan", message: mistakes.to_string() })?;
@@ -218,7 +230,7 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
     let (admin, app) = tokio::try_join!(secret(site, &database, "AdminSecretName"), secret(site, &database, "AppSecretName"))?;
     let passwords = [&admin, &app].iter().filter_map(|value| value["password"].as_str().map(str::to_owned)).collect();
     let database_name = app["dbname"].as_str().unwrap_or_default().to_owned();
-    Ok(Workload { name: name.to_owned(), networks, database, replica, global, control, plan, file, database_name, passwords, entries, fleet })
+    Ok(Workload { name: name.to_owned(), networks, database, replica, global, control, stack, plan, file, database_name, passwords, entries, fleet })
 }
 
 /// The name of the workload that is always there.
@@ -253,7 +265,7 @@ async fn alarms(site: &Site<'_>, name: &str, network: &Deployed) -> Result<Deplo
 }
 
 /// Its parameters are the plan's names, which are there before the stacks are: what it may touch needs not stand yet.
-async fn control(site: &Site<'_>, name: &str, health_topic: String, alarm_topic: String) -> Result<Deployed, Error> {
+fn control(site: &Site<'_>, name: &str, networks: &[Deployed; 2], global: &Deployed, alarm_topic: String) -> Result<Stack, Error> {
     let plan = plan::named(name)?;
     let list = |items: Vec<String>| items.join(",");
     let services = plan.services.iter().map(|service| format!("arn:aws:ecs:{STANDBY}:{ACCOUNT}:service/{}/{}", service.cluster, service.name));
@@ -266,17 +278,26 @@ async fn control(site: &Site<'_>, name: &str, health_topic: String, alarm_topic:
         ("PlanName", plan.name.clone()),
         ("PrimaryRegion", PRIMARY.to_owned()),
         ("Architecture", "x86_64".to_owned()),
-        ("HealthTopicArn", health_topic),
+        ("HealthTopicArn", output(global, "TopicArn")?),
         ("AlarmTopicArn", alarm_topic),
         ("EcsServiceArns", list(services.collect())),
         ("AutoScalingGroupArns", list(groups.collect())),
         ("ReplicaArns", list(replicas.collect())),
         ("PrimaryDatabaseArns", list(writers.collect())),
         ("SecretArns", list(secrets.collect())),
+        ("LoadBalancer", output(&networks[1], "LoadBalancerName")?),
+        ("TargetGroup", output(&networks[1], "TargetGroupName")?),
+        ("Cluster", plan.services[0].cluster.clone()),
+        ("Service", plan.services[0].name.clone()),
+        ("Group", plan.groups[0].name.clone()),
+        ("Database", plan.databases[0].replica.clone()),
+        ("PrimaryLoadBalancer", output(&networks[0], "LoadBalancerName")?),
+        ("PrimaryDatabase", plan.databases[0].primary.clone()),
+        ("HealthCheckId", output(global, "HealthCheckId")?),
         ("ResolverAddress", site.dns.to_string()),
         ("ProtectTable", "no".to_owned()),
     ];
-    site.stack(&format!("{name}-relight"), STANDBY, "infra/control/template.yaml", parameters).await
+    Ok(site.template(&format!("{name}-relight"), STANDBY, CONTROL, parameters))
 }
 
 impl Site<'_> {
@@ -296,19 +317,26 @@ impl Site<'_> {
         &self,
         name: &str,
         region: &str,
-        template: &str,
+        path: &str,
         parameters: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Deployed, Error> {
+        self.put(&self.template(name, region, path, parameters)).await
+    }
+
+    fn template(&self, name: &str, region: &str, path: &str, parameters: impl IntoIterator<Item = (&'static str, String)>) -> Stack {
         let binaries = self.layout.binaries.clone();
-        let stack = Stack {
+        Stack {
             name: name.to_owned(),
             region: region.to_owned(),
-            template: self.layout.template(template),
+            template: self.layout.template(path),
             parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
             capabilities: [Capability::Iam].into(),
             code: Arc::new(move |function: &str| binaries.join(function)),
-        };
-        self.deployer.deploy(&stack).await.map_err(|error| Error::Part { doing: "deploying a template", message: format!("{name}: {error}") })
+        }
+    }
+
+    async fn put(&self, stack: &Stack) -> Result<Deployed, Error> {
+        self.deployer.deploy(stack).await.map_err(|error| Error::Part { doing: "deploying a template", message: format!("{}: {error}", stack.name) })
     }
 }
 

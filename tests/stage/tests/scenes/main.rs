@@ -10,3 +10,4 @@ mod failover;
 mod passwords;
 mod recovers;
 mod refused;
+mod two_plans;

@@ -127,7 +127,10 @@ pub const ACCEPTED: &[(&str, &str)] = &[
 /// Types that are created at an emulator which then does nothing by them: that the stage works says nothing about what they say.
 pub const INERT: &[(&str, &str)] = &[
     ("AWS::ApplicationAutoScaling::ScalingPolicy", "nothing on the stage scales by load"),
-    ("AWS::CloudWatch::Alarm", "judged without metric math and without missing data, by a metric's name alone; but those over health checks, which the stage judges"),
+    (
+        "AWS::CloudWatch::Alarm",
+        "judged without metric math and without missing data, by a metric's name alone; but those over health checks, which the stage judges",
+    ),
     ("AWS::CloudWatch::Dashboard", "nobody draws it"),
     ("AWS::EC2::EIP", "no packet passes it"),
     ("AWS::EC2::InternetGateway", "no packet passes it"),

@@ -16,6 +16,8 @@
 
 mod alarms;
 pub mod aws;
+pub mod count;
+pub mod coverage;
 mod emulators;
 mod groups;
 pub mod layout;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use relight_stage::layout::Layout;
-use relight_stage::{Error, Options, STANDBY, Stage, scenes};
+use relight_stage::{Error, Options, STANDBY, Stage, count, scenes};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,6 +24,8 @@ enum Scene {
     Failover,
     /// The monthly drill, its hour shortened.
     Drill,
+    /// Counts what minutes of peace and a drill call, and what that costs: the numbers of docs/cost.md.
+    Count,
     /// The resource types of the templates that a stage cannot confirm, and why.
     Unconfirmed,
     /// Stands until it is told to end, and says in a file how to reach it.
@@ -52,6 +54,13 @@ async fn main() -> ExitCode {
                 stage.shutdown().await;
                 let outcome = outcome?;
                 Ok(outcome.report.passed && outcome.differences().is_empty())
+            }
+            Scene::Count => {
+                let stage = start().await?;
+                let counted = count::count(&stage).await;
+                stage.shutdown().await;
+                println!("\n{}", counted?);
+                Ok(true)
             }
             Scene::Unconfirmed => {
                 unconfirmed();

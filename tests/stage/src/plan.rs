@@ -31,10 +31,10 @@ pub struct Differences {
     pub standby_entry: SocketAddr,
     pub hold: Duration,
     pub deadline: Duration,
+    /// What the promoted instance becomes, where it does not keep its own class.
+    pub instance_class: Option<String>,
     pub dwell: Duration,
     pub cool_down: Duration,
-    /// The class that the promoted instance shall have; without one it keeps its own.
-    pub instance_class: Option<String>,
 }
 
 /// The plan as the example has it under another name: for what it names, before anything stands.
@@ -64,7 +64,9 @@ fn fill(plan: &mut Table, differences: &Differences) -> Option<()> {
     set(plan, &[("account", &differences.account), ("primary", &differences.primary), ("standby", &differences.standby)]);
     let database = plan.get_mut("database")?.as_array_mut()?.first_mut()?.as_table_mut()?;
     set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
-    differences.instance_class.iter().for_each(|class| set(database, &[("instance_class", class)]));
+    if let Some(class) = &differences.instance_class {
+        set(database, &[("instance_class", class)]);
+    }
     let traffic = plan.get_mut("traffic")?.as_table_mut()?;
     set(
         traffic,
@@ -121,9 +123,9 @@ pub fn example(primary: &str, standby: &str) -> Result<String, Error> {
         standby_entry: SocketAddr::from(([127, 0, 0, 1], 2)),
         hold: Duration::from_secs(6),
         deadline: Duration::from_secs(600),
+        instance_class: None,
         dwell: Duration::from_secs(5),
         cool_down: Duration::from_secs(75),
-        instance_class: None,
     })
 }
 

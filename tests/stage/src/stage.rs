@@ -132,6 +132,9 @@ impl Stage {
         let emulators = Emulators::start(&layout, &folder, router.url(), ministack, moto, &groups).await?;
         let mut tasks = JoinSet::new();
         let dns = start_dns(&router, options.speed, &mut tasks).await?;
+        // Buckets have names of their own, by which Route 53's checkers look for STOP.
+        let s3 = router.url().trim_start_matches("http://").parse().map_err(Error::part("reading the router's address"))?;
+        dns.publish(&format!("*.s3.{STANDBY}.amazonaws.com"), s3);
 
         progress("the workload in both Regions and Relight's stacks, from their templates");
         for (kind, why) in stage_deploy::ACCEPTED {
@@ -401,10 +404,9 @@ fn tell_running(router: &Router, fleet: &Arc<Fleet>, name: &str) {
     });
 }
 
-/// RDS's metric of each replica, in the replica's Region, each minute.
+/// RDS's metric of each replica, in the replica's Region, each minute. The first is there before the stage stands, as in any life before a failure.
 async fn publish_lag(rds: Rds, clients: Clients, period: Duration, instead: Option<f64>) {
     loop {
-        tokio::time::sleep(period).await;
         for (region, replica, measured) in rds.replica_lag().await {
             let seconds = instead.unwrap_or(measured);
             if region != STANDBY {
@@ -415,5 +417,6 @@ async fn publish_lag(rds: Rds, clients: Clients, period: Duration, instead: Opti
             let put = clients.metrics.put_metric_data().namespace("AWS/RDS").metric_data(datum).send();
             let _ = tokio::time::timeout(Duration::from_secs(2), put).await;
         }
+        tokio::time::sleep(period).await;
     }
 }

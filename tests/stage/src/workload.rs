@@ -218,9 +218,9 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
         standby_entry: entries.standby.addr(),
         hold: speed.hold(),
         deadline: site.options.drill_deadline,
+        instance_class: site.options.instance_class.clone(),
         dwell: speed.shortened(60),
         cool_down: speed.shortened(900),
-        instance_class: site.options.instance_class.clone(),
     };
     let text = plan::text(&differences)?;
     let plan = Plan::parse(&text).map_err(|mistakes| Error::Part { doing: "reading the stage's plan", message: mistakes.to_string() })?;
@@ -267,24 +267,11 @@ async fn alarms(site: &Site<'_>, name: &str, network: &Deployed) -> Result<Deplo
 /// Its parameters are the plan's names, which are there before the stacks are: what it may touch needs not stand yet.
 fn control(site: &Site<'_>, name: &str, networks: &[Deployed; 2], global: &Deployed, alarm_topic: String) -> Result<Stack, Error> {
     let plan = plan::named(name)?;
-    let list = |items: Vec<String>| items.join(",");
-    let services = plan.services.iter().map(|service| format!("arn:aws:ecs:{STANDBY}:{ACCOUNT}:service/{}/{}", service.cluster, service.name));
-    let groups =
-        plan.groups.iter().map(|group| format!("arn:aws:autoscaling:{STANDBY}:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/{}", group.name));
-    let replicas = plan.databases.iter().map(|database| format!("arn:aws:rds:{STANDBY}:{ACCOUNT}:db:{}", database.replica));
-    let writers = plan.databases.iter().map(|database| format!("arn:aws:rds:{PRIMARY}:{ACCOUNT}:db:{}", database.primary));
-    let secrets = plan.secrets.iter().map(|secret| format!("arn:aws:secretsmanager:{STANDBY}:{ACCOUNT}:secret:{}-??????", secret.name));
-    let parameters = [
-        ("PlanName", plan.name.clone()),
-        ("PrimaryRegion", PRIMARY.to_owned()),
+    let of_plan = relight::plan::stack::parameters(&plan).map_err(Error::part("reading the example's plan"))?;
+    let besides = [
         ("Architecture", "x86_64".to_owned()),
         ("HealthTopicArn", output(global, "TopicArn")?),
         ("AlarmTopicArn", alarm_topic),
-        ("EcsServiceArns", list(services.collect())),
-        ("AutoScalingGroupArns", list(groups.collect())),
-        ("ReplicaArns", list(replicas.collect())),
-        ("PrimaryDatabaseArns", list(writers.collect())),
-        ("SecretArns", list(secrets.collect())),
         ("LoadBalancer", output(&networks[1], "LoadBalancerName")?),
         ("TargetGroup", output(&networks[1], "TargetGroupName")?),
         ("Cluster", plan.services[0].cluster.clone()),
@@ -297,6 +284,7 @@ fn control(site: &Site<'_>, name: &str, networks: &[Deployed; 2], global: &Deplo
         ("ResolverAddress", site.dns.to_string()),
         ("ProtectTable", "no".to_owned()),
     ];
+    let parameters = of_plan.into_iter().map(|parameter| (parameter.name, parameter.value)).chain(besides);
     Ok(site.template(&format!("{name}-relight"), STANDBY, CONTROL, parameters))
 }
 
@@ -317,18 +305,18 @@ impl Site<'_> {
         &self,
         name: &str,
         region: &str,
-        path: &str,
+        template: &str,
         parameters: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Deployed, Error> {
-        self.put(&self.template(name, region, path, parameters)).await
+        self.put(&self.template(name, region, template, parameters)).await
     }
 
-    fn template(&self, name: &str, region: &str, path: &str, parameters: impl IntoIterator<Item = (&'static str, String)>) -> Stack {
+    fn template(&self, name: &str, region: &str, template: &str, parameters: impl IntoIterator<Item = (&'static str, String)>) -> Stack {
         let binaries = self.layout.binaries.clone();
         Stack {
             name: name.to_owned(),
             region: region.to_owned(),
-            template: self.layout.template(path),
+            template: self.layout.template(template),
             parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
             capabilities: [Capability::Iam].into(),
             code: Arc::new(move |function: &str| binaries.join(function)),
@@ -336,7 +324,8 @@ impl Site<'_> {
     }
 
     async fn put(&self, stack: &Stack) -> Result<Deployed, Error> {
-        self.deployer.deploy(stack).await.map_err(|error| Error::Part { doing: "deploying a template", message: format!("{}: {error}", stack.name) })
+        let failed = |error| Error::Part { doing: "deploying a template", message: format!("{}: {error}", stack.name) };
+        self.deployer.deploy(stack).await.map_err(failed)
     }
 }
 

@@ -18,6 +18,7 @@ mod before;
 mod client;
 mod dynamic;
 mod order;
+mod policies;
 mod resources;
 mod scope;
 mod template;
@@ -36,6 +37,7 @@ use serde_json::{Value, json};
 
 pub use before::Capability;
 pub use client::CallError;
+pub use policies::RolePolicy;
 pub use resources::{ACCEPTED, INERT, Physical, ResourceError};
 pub use scope::TemplateError;
 pub use transform::TransformError;

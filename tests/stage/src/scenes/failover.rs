@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use relight::report::Report;
+use relight::report::{Lost, Report};
 use relight::run::{Phase, Run};
 use relight::state::Snapshot;
 use stage_app::load::{self, Kind, Load, Record};
 use uuid::Uuid;
 
-use super::{Teller, fetch_report};
+use super::{Teller, fetch_report, write_report};
 use crate::observe::until;
 use crate::{Error, PRIMARY, STANDBY, Stage};
 
 /// A success ends an outage when nothing fails for this long after it.
 const LASTING: Duration = Duration::from_secs(2);
+/// For how long users write before the primary dies: longer than the replica is behind, so that rows are kept and rows are lost.
+const WRITTEN: Duration = Duration::from_millis(2500);
 
 /// What a failover under load came to.
 #[derive(Debug)]
@@ -39,8 +41,7 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
     let load = Load::start(load::Settings::new(stage.dns_addr(), &stage.workload.plan.traffic.record));
     println!("\nA constant load of reads and writes arrives through the stage's DNS; the primary serves.");
     until("users served by the primary", Duration::from_secs(20), async || served(&load.records(), PRIMARY, Timestamp::MIN)).await?;
-    // One period of the metric: the replica's lag has been measured, as in any life before a failure.
-    tokio::time::sleep(stage.speed.shortened(60)).await;
+    tokio::time::sleep(WRITTEN).await;
 
     let died = Timestamp::now();
     stage.lose_primary().await;
@@ -56,8 +57,10 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
     tokio::time::sleep(LASTING * 2).await;
     let records = load.stop().await;
 
-    let (report, page) = fetch_report(stage, &run.id).await?;
+    let mut report = fetch_report(stage, &run.id).await?;
     let (lost, lost_seconds, committed) = count_lost(stage, &records).await?;
+    report.count(Lost { rows: lost.len() as u64, seconds: lost_seconds });
+    let page = write_report(stage, &report)?;
     let out = |kind| {
         load::outages(&records, kind, LASTING).iter().filter_map(|outage| outage.length()).map(|length| length.as_secs_f64()).fold(0.0_f64, f64::max)
     };

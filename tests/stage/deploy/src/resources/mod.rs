@@ -25,13 +25,14 @@ mod watch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::{Aws, CallError, Service};
 pub(crate) use props::Props;
 
 /// What a resource became.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Physical {
     /// What `Ref` gives.
     pub id: String,

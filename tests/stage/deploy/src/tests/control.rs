@@ -139,7 +139,7 @@ async fn roles_say_what_the_parameters_say(aws: &Aws, deployed: &Deployed) {
     assert!(fence.contains(FENCED) && fence.contains(&format!("shop-relight-stop-{ACCOUNT}/STOP")), "{fence}");
     // No ARNs were given: the statement is left out, as one without resources would be refused.
     let capacity = policy_of(aws, deployed, "ScaleUpRole").await;
-    assert!(!capacity.contains("ecs:UpdateService") && capacity.contains("RegisterScalableTarget"), "{capacity}");
+    assert!(!capacity.contains("ecs:UpdateService") && !capacity.contains("RegisterScalableTarget"), "{capacity}");
 }
 
 async fn stop_is_public_and_nothing_else(emulator: &Emulator, aws: &Aws, bucket: &str) {

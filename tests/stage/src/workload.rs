@@ -52,6 +52,11 @@ impl Workload {
         self.plan.secrets.iter().find_map(|secret| secret.admin.as_deref()).unwrap_or_default()
     }
 
+    /// The id of the health check over its primary.
+    pub fn health_check(&self) -> String {
+        self.global.outputs.get("HealthCheckId").cloned().unwrap_or_default()
+    }
+
     /// The name of a deployed function, by the plan's word for it.
     pub fn function(&self, name: &str) -> Result<String, Error> {
         self.deployed(&camel(name))
@@ -159,7 +164,7 @@ pub(crate) async fn deploy(site: &Site<'_>, name: &str, networks: [Deployed; 2])
     };
     let relight = async {
         let (global, alarms) = tokio::try_join!(global(site, name, &networks, false), alarms(site, name, &networks[0]))?;
-        let stack = control(site, name, output(&global, "TopicArn")?, output(&alarms, "AlarmTopicArn")?)?;
+        let stack = control(site, name, &networks, &global, output(&alarms, "AlarmTopicArn")?)?;
         let control = site.put(&stack).await?;
         Ok::<_, Error>((global, control, stack))
     };
@@ -262,12 +267,22 @@ async fn alarms(site: &Site<'_>, name: &str, network: &Deployed) -> Result<Deplo
 }
 
 /// Its parameters are the plan's names, which are there before the stacks are: what it may touch needs not stand yet.
-fn control(site: &Site<'_>, name: &str, health_topic: String, alarm_topic: String) -> Result<Stack, Error> {
-    let of_plan = relight::plan::stack::parameters(&plan::named(name)?).map_err(Error::part("reading the example's plan"))?;
+fn control(site: &Site<'_>, name: &str, networks: &[Deployed; 2], global: &Deployed, alarm_topic: String) -> Result<Stack, Error> {
+    let plan = plan::named(name)?;
+    let of_plan = relight::plan::stack::parameters(&plan).map_err(Error::part("reading the example's plan"))?;
     let besides = [
         ("Architecture", "x86_64".to_owned()),
-        ("HealthTopicArn", health_topic),
+        ("HealthTopicArn", output(global, "TopicArn")?),
         ("AlarmTopicArn", alarm_topic),
+        ("LoadBalancer", output(&networks[1], "LoadBalancerName")?),
+        ("TargetGroup", output(&networks[1], "TargetGroupName")?),
+        ("Cluster", plan.services[0].cluster.clone()),
+        ("Service", plan.services[0].name.clone()),
+        ("Group", plan.groups[0].name.clone()),
+        ("Database", plan.databases[0].replica.clone()),
+        ("PrimaryLoadBalancer", output(&networks[0], "LoadBalancerName")?),
+        ("PrimaryDatabase", plan.databases[0].primary.clone()),
+        ("HealthCheckId", output(global, "HealthCheckId")?),
         ("ResolverAddress", site.dns.to_string()),
         ("ProtectTable", "no".to_owned()),
     ];

@@ -237,6 +237,11 @@ impl Scope<'_> {
             }
             ("Fn::Not", [part]) => Ok(!self.holds_within(part, asked)?),
             ("Fn::And", parts) => parts.iter().try_fold(true, |all, part| Ok(all && self.holds_within(part, asked)?)),
+            // In rules alone, where nothing can be joined or taken apart. A list without members is one of the empty text.
+            ("Fn::EachMemberEquals", [list, value]) => {
+                let value = self.resolve(value)?.map(|value| text_of(&value));
+                Ok(self.list(list)?.ok_or_else(shape)?.iter().all(|member| Some(text_of(member)) == value))
+            }
             ("Fn::Or", parts) => parts.iter().try_fold(false, |any, part| Ok(any || self.holds_within(part, asked)?)),
             _ => Err(TemplateError::Function(name.clone())),
         }

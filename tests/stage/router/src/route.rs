@@ -110,7 +110,10 @@ impl Backends {
 
     /// Sends a stranger's call on as it is: whether a bucket is public is the backend's to know.
     pub(crate) async fn forward_unsigned(&self, request: &Request) -> Result<Answer, ForwardError> {
-        self.send(self.onward(request, Backend::Ministack)?, Backend::Ministack).await
+        let mut onward = self.onward(request, Backend::Ministack)?;
+        // The loopback has no TLS; in AWS a stranger comes by it, and a bucket's policy may ask for it.
+        onward.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        self.send(onward, Backend::Ministack).await
     }
 
     fn onward(&self, request: &Request, backend: Backend) -> Result<http::Request<Bytes>, ForwardError> {

@@ -13,3 +13,4 @@ mod passwords;
 mod readiness;
 mod recovers;
 mod refused;
+mod two_plans;

@@ -1,6 +1,8 @@
 //! Real emulators. A test starts those that it needs; they end with it, however it ends.
 
 mod control;
+mod pilot_light;
+mod refused;
 mod workload;
 
 use std::collections::BTreeMap;

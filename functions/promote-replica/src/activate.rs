@@ -5,7 +5,7 @@ use relight::decide::Decision;
 use relight::decide::promotion::{Activation, PromotionStep, activate};
 use relight::nudge::{Desk, Next, View, WorkError};
 use relight::plan;
-use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, ReplicaId, Written};
+use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, ReplicaId, Why, Written};
 use relight::run::Run;
 use relight::state::DatabaseStep;
 
@@ -151,6 +151,13 @@ fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, ask: Ask
     let about = database.id().0;
     ledger.wait();
     match (&ask, answer) {
+        (Ask::Promote { .. }, Err(CallError { operation, why: Why::Throttled })) => {
+            // Known not to be done, so no attempt: it need not lie untouched for a minute before it is sent again.
+            if let Some(step) = ledger.progress.databases.get_mut(&database.name) {
+                step.promote_attempt_at = None;
+            }
+            ledger.line(EntryKind::Failure, &about, CallError::new(operation, Why::Throttled));
+        }
         (_, Err(error)) => ledger.line(EntryKind::Failure, &about, error),
         (Ask::Promote { .. }, Ok(())) => {
             if let Some(step) = ledger.progress.databases.get_mut(&database.name) {

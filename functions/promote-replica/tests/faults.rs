@@ -136,3 +136,14 @@ async fn an_attempt_that_never_happened_is_sent_again_after_a_minute_of_an_untou
     assert!(scene.said("promotes orders-replica again"), "{:#?}", scene.sentences());
     assert_eq!(scene.world.database.promotions("orders-replica"), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_throttled_is_sent_again_with_the_next_poll() {
+    let mut scene = Scene::new(Mode::Failover, Phase::Activating);
+    scene.world.calls.fault("rds:PromoteReadReplica", Fault::Throttled);
+    let began = scene.world.now();
+    scene.nudge().await;
+    let step = scene.promotion().databases["orders"].clone();
+    assert!(step.promote_attempt_at.expect("attempted").duration_since(began).as_secs() < 20, "{step:?}");
+    assert_eq!(scene.world.database.promotions("orders-replica"), 1);
+}

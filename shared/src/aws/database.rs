@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use aws_sdk_rds::Client;
 use aws_sdk_rds::types::Tag;
+use aws_smithy_types::retry::RetryConfig;
 use jiff::Timestamp;
 
 use super::{Aws, failed};
@@ -53,9 +54,12 @@ impl AwsDatabase {
         Ok(instance::describe(self.rds(), name).await?.as_ref().map(instance::instance))
     }
 
+    /// Sent once: the SDK would send a call that got no answer again, and RDS refuses the second, of what is no replica any more. Whether
+    /// it was done is read from the instance.
     async fn promote_any(&self, name: &str, retention: u32) -> Result<(), CallError> {
         let call = self.rds().promote_read_replica().db_instance_identifier(name).backup_retention_period(days(retention));
-        call.send().await.map(drop).map_err(failed(PROMOTE))
+        let once = aws_sdk_rds::config::Builder::new().retry_config(RetryConfig::disabled());
+        call.customize().config_override(once).send().await.map(drop).map_err(failed(PROMOTE))
     }
 }
 

@@ -1,6 +1,7 @@
 //! On the wire: RDS's Query API in XML and CloudWatch's CBOR, with the answers that their documentation shows.
 
 use aws_credential_types::Credentials;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_types::body::SdkBody;
@@ -15,6 +16,10 @@ use crate::state::Endpoint;
 
 /// An adapter whose calls meet these answers, in their order.
 fn adapter(answers: Vec<(u16, Vec<u8>)>) -> (AwsDatabase, StaticReplayClient) {
+    adapter_that_retries(answers, RetryConfig::disabled())
+}
+
+fn adapter_that_retries(answers: Vec<(u16, Vec<u8>)>, retries: RetryConfig) -> (AwsDatabase, StaticReplayClient) {
     let event = |(status, body): (u16, Vec<u8>)| {
         let request = http::Request::builder().uri("https://rds.us-west-2.amazonaws.com/").body(SdkBody::empty()).expect("a request");
         // CloudWatch's protocol is named in its answers; RDS's client does not look at the header.
@@ -26,7 +31,8 @@ fn adapter(answers: Vec<(u16, Vec<u8>)>) -> (AwsDatabase, StaticReplayClient) {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-west-2"))
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
-        .retry_config(RetryConfig::disabled())
+        .retry_config(retries)
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .http_client(http.clone())
         .build();
     (AwsDatabase::new(&Aws::from_config(config)), http)
@@ -172,6 +178,23 @@ async fn a_promotion_brings_its_backups_along() {
     let (_, body) = sent(&http, 0);
     assert!(body.starts_with("Action=PromoteReadReplica") && body.contains("DBInstanceIdentifier=orders-replica"), "{body}");
     assert!(body.contains("BackupRetentionPeriod=7"), "{body}");
+}
+
+#[tokio::test]
+async fn a_promotion_without_an_answer_is_sent_once_while_a_look_is_sent_again() {
+    let retries = || RetryConfig::standard().with_max_attempts(3).with_initial_backoff(std::time::Duration::from_millis(1));
+    let lost = || error(500, "InternalFailure", "The request processing has failed");
+    let (database, http) = adapter_that_retries(vec![lost(), answered("PromoteReadReplica")], retries());
+    let failed = database.promote(&replica(), 7).await.expect_err("no answer that tells");
+    assert!(matches!(failed.why, Why::Unanswered(_)), "{failed}");
+    assert_eq!(http.actual_requests().count(), 1);
+    let (database, http) = adapter_that_retries(vec![lost(), answered("PromoteReadReplica")], retries());
+    database.promote_copy(&copy()).await.expect_err("no answer that tells");
+    assert_eq!(http.actual_requests().count(), 1);
+
+    let (database, http) = adapter_that_retries(vec![lost(), described(REPLICA)], retries());
+    assert!(database.replica(&replica()).await.expect("the second answer").is_some());
+    assert_eq!(http.actual_requests().count(), 2);
 }
 
 #[tokio::test]

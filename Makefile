@@ -6,10 +6,11 @@ help:
 	@echo "make failover     the primary Region dies in front of you; Relight brings the standby up"
 	@echo "make drill        the monthly drill, its hour shortened"
 	@echo "make test         formatting, lints, all tests"
-	@echo "make test-stage   the stage's scenes, events and conformance alone, twelve minutes on a quiet machine"
+	@echo "make test-stage   the stage's scenes, events and conformance alone, twenty minutes on a quiet machine"
 	@echo "make lint         formatting, clippy, the templates by cfn-lint, SAM and checkov, the crates by cargo-deny"
 	@echo "make deny         the crates by cargo-deny, with the advisories where their database can be reached"
 	@echo "make package      the zips for Lambda, arm64 and x86_64, with their sizes; half an hour on two cores"
+	@echo "make setup, deploy-primary, deploy-secondary, deploy-all, check-health, simulate-outage, test-failover, destroy: step by step, see docs/deploy.md"
 	@echo "make stage-up     leaves a stage standing to try things by hand; make stage-down ends it"
 
 export RELIGHT_VENV := $(CURDIR)/target/venv
@@ -77,7 +78,7 @@ test: tools build lint
 
 test-stage: tools build
 	rm -rf $(TARGET)/stage/coverage
-	cargo test --workspace --no-fail-fast --test ends --test conformance --test events --test scenes -- --test-threads 1
+	cargo test --workspace --no-fail-fast --test ends --test conformance --test events --test everyday --test scenes -- --test-threads 1
 	@$(MAKE) --no-print-directory privileges
 
 # The roles are judged last, by what all scenes asked of them: what nobody needed is no role's to have.

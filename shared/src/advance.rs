@@ -56,7 +56,12 @@ fn suspicion(plan: &Plan, head: &Head, verdict: &Verdict, now: Timestamp) -> Opt
 
 fn suspicious(plan: &Plan, head: &Head, verdict: &Verdict, now: Timestamp) -> bool {
     let cooling = head.cool_down_until.is_some_and(|until| now < until);
-    verdict.down.len() >= if cooling { plan.policy.quorum.min(2) } else { 1 }
+    if !cooling {
+        return !verdict.down.is_empty();
+    }
+    // What would be stood down at once is not opened again: alarms that stay against a quorum that sees the primary up would open runs without
+    // end. A quorum that says Down is never `back`, so that no cool-down holds it up.
+    verdict.down.len() >= plan.policy.quorum.min(2) && !verdict.back(plan, now)
 }
 
 fn suspected(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<(Step, String)> {

@@ -1,7 +1,7 @@
 //! Each transition by its situation, and each situation in which it must not happen.
 
 use super::*;
-use crate::plan::ResourceId;
+use crate::plan::{Observer, ResourceId};
 use crate::run::RunId;
 use crate::situations::{Situation, at, said};
 use crate::state::{Baseline, CopyStep, HoldSwitch, Obligation};
@@ -74,6 +74,22 @@ mod peace {
         situation.journal.head.cool_down_until = Some(at(100));
         situation.hears("probe", Word::Down, 0);
         assert_eq!(situation.leads_to(50), to(FAILOVER, Phase::Suspected));
+    }
+
+    #[test]
+    fn a_cool_down_opens_nothing_that_would_be_stood_down_at_once() {
+        let mut situation = Situation::peace();
+        for name in ["latency", "errors"] {
+            let arn = format!("arn:aws:cloudwatch:us-east-2:123456789012:alarm:{name}");
+            situation.plan.observers.push(Observer { name: name.to_owned(), kind: ObserverKind::Alarm { arn, health_check: None } });
+            situation.hears(name, Word::Down, 60);
+        }
+        situation.both(Word::Up, 0, 80);
+        assert_eq!(situation.leads_to(80), to(FAILOVER, Phase::Suspected), "alarms are heard");
+        situation.journal.head.cool_down_until = Some(at(900));
+        assert_eq!(situation.due(80), None, "against a quorum that sees the primary up they would open runs without end");
+        situation.hears("probe", Word::Down, 90);
+        assert_eq!(situation.leads_to(90), to(FAILOVER, Phase::Suspected), "with an observer that looks it is a quorum");
     }
 
     #[test]

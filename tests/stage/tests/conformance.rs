@@ -85,11 +85,12 @@ async fn the_stage_passes() {
     suites::disposable_secrets(&secrets).await;
     suites::replica_secret(&secrets, &fresh_secret(&stage, &plan).await).await;
     suites::compute(&AwsCompute::new(&aws), &plan).await;
-    suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
     let topics = Topics { progress: output("ProgressTopicArn"), alarms: output("AlarmTopicArn"), people: output("PeopleTopicArn") };
     suites::audience(&SnsAudience::new(&aws, topics)).await;
     suites::reports(&S3Reports::new(&aws, output("ReportsBucket"))).await;
     suites::stop(&AwsTraffic::new(&aws, Some(&stage.dns_addr().to_string())), &plan.traffic).await;
+    // Last: a notice of progress wakes every function, and switch-traffic takes away a STOP that nobody asked for.
+    suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
     stage.shutdown().await;
 }
 

@@ -156,10 +156,14 @@ impl Deployer {
         let scope = self.scope(stack, &template, &parameters, BTreeMap::new());
         let mut mistakes = template.broken_rules(&scope).map_err(wrong)?;
         mistakes.extend(before::capabilities_missing(&template, &stack.capabilities));
-        let wanted = template.wanted(&scope).map_err(wrong)?;
-        mistakes.extend(before::names_taken(stack, &wanted, &scope, &self.stacks()));
+        // Conditions may rely on what the rules ask for.
         if !mistakes.is_empty() {
             return Err(refused(mistakes));
+        }
+        let wanted = template.wanted(&scope).map_err(wrong)?;
+        let taken = before::names_taken(stack, &wanted, &scope, &self.stacks());
+        if !taken.is_empty() {
+            return Err(refused(taken));
         }
         let graph = graph(&wanted, &scope).map_err(wrong)?;
         for name in template.public_parameters() {

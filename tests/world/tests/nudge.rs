@@ -349,10 +349,12 @@ async fn what_can_be_read_beside_what_cannot_is_heard_and_the_delivery_is_an_err
             "Timestamp": "2026-01-05T00:05:11.201Z", "SignatureVersion": "1", "Signature": "", "SigningCertUrl": "", "UnsubscribeUrl": "", "MessageAttributes": {},
         }})
     };
-    let event = json!({ "Records": [record("no JSON"), record(&order("hold").to_string())] });
+    let alarm = json!({ "AlarmArn": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:primary", "AWSAccountId": "123456789012", "NewStateValue": "ALARM",
+        "NewStateReason": "", "StateChangeTime": "2026-01-05T00:05:11.123+0000" });
+    let event = json!({ "Records": [record("no JSON"), record(&alarm.to_string())] });
     let error = world.nudge(&mut Fake::<ScaleUp>::ends(Next::Idle), event).await.expect_err("one record cannot be read");
     assert!(matches!(error, NudgeError::Unreadable(_)) && error.to_string().contains("record 1 of 2"), "{error}");
-    assert!(world.journal.snapshot().head.hold.is_some());
+    assert!(world.journal.snapshot().evidence.observers.contains_key("alarm"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -396,7 +396,7 @@ class Everyday:
         second = self.deploy(settings.secondary, "network", f"{EXAMPLE}/network.yaml", Name=settings.name, Network="10.30", **target.network(settings.secondary))
         self.deploy(settings.secondary, "standby", f"{EXAMPLE}/standby.yaml", Name=settings.name, PrimaryRegion=settings.primary,
                     SourceDatabaseArn=database["DatabaseArn"], **target.REPLICA)
-        self.deploy(settings.secondary, "application", f"{EXAMPLE}/application.yaml", Name=settings.name, CapacityProvider="FARGATE_SPOT",
+        application = self.deploy(settings.secondary, "application", f"{EXAMPLE}/application.yaml", Name=settings.name, CapacityProvider="FARGATE_SPOT",
                     **target.application(settings.secondary))
         names = dict(PlanName=settings.name, StandbyRegion=settings.secondary, DomainName=settings.domain, PrimaryHost=network["LoadBalancerDns"],
                      StandbyHost=second["LoadBalancerDns"], **target.GLOBAL)
@@ -404,7 +404,8 @@ class Everyday:
         self.deploy(HEALTH_REGION, "global", "infra/global/template.yaml", PrimaryServes="no", **names)
         self.wait("the primary healthy", lambda health: health["primary"] and health["checkers"] is not False)
         names = self.deploy(HEALTH_REGION, "global", "infra/global/template.yaml", PrimaryServes="yes", **names)
-        inside = {} if settings.target == "stage" else dict(SubnetIds=second["PrivateSubnets"], SecurityGroupIds=second["FunctionsGroupId"])
+        inside = {} if settings.target == "stage" else dict(
+            SubnetIds=second["PrivateSubnets"], SecurityGroupIds=second["FunctionsGroupId"], InstanceRoleArns=application["WorkerRoleArn"])
         draft = self.draft({"global": names, "primary-network": network})
         control = self.deploy(settings.secondary, "relight", "infra/control/template.yaml", **self.parameters(draft), HealthTopicArn=names["TopicArn"],
                               AlarmTopicArn=alarms["AlarmTopicArn"], **target.CONTROL, **inside)

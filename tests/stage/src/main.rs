@@ -154,7 +154,7 @@ async fn serve(file: PathBuf) -> Result<(), Error> {
     let _ = Layout::find()?;
     let stage = start().await?;
     let environment = relight_stage::environment(stage.router.url(), STANDBY);
-    let up = json!({ "pid": std::process::id(), "environment": environment.into_iter().collect::<std::collections::BTreeMap<_, _>>(), "folder": stage.folder });
+    let up = json!({ "pid": std::process::id(), "environment": environment.into_iter().collect::<std::collections::BTreeMap<_, _>>(), "folder": stage.folder, "function": stage.function("monthly-drill")? });
     std::fs::write(&file, up.to_string()).map_err(|source| Error::Io { doing: "writing the stage's file", source })?;
     told_to_end().await;
     stage.shutdown().await;

@@ -31,6 +31,6 @@ print("\nThe stage stands. To point the AWS CLI and cargo lambda at it:\n")
 for name, value in sorted(up["environment"].items()):
     print(f"  export {name}={shlex.quote(value)}")
 print("\nThen, for example:\n")
-print("  target/venv/bin/cargo-lambda lambda invoke --remote shop-relight-watch-primary --data-file events/operator-status.json")
+print(f"  target/venv/bin/cargo-lambda lambda invoke --remote {up['function']} --data-file events/operator-status.json")
 print("\nmake stage-down ends it.")
 PRINT

@@ -40,6 +40,8 @@ pub struct Plan {
     #[serde(default)]
     pub drill: Drill,
     #[serde(default)]
+    pub failback: Failback,
+    #[serde(default)]
     pub policy: Policy,
 }
 
@@ -145,6 +147,12 @@ pub struct Database {
     pub instance_class: Option<String>,
     /// Security group without rules, in the primary Region, that cuts the old writer off.
     pub quarantine_security_group: Option<String>,
+    /// Security groups of the instance in the primary Region, for the replica that a failback builds there.
+    #[serde(default)]
+    pub home_security_groups: Vec<String>,
+    /// Tables that a failback compares, `schema.table`; without any, all that have a primary key.
+    #[serde(default)]
+    pub compare: Vec<String>,
 }
 
 fn week() -> u32 {
@@ -307,6 +315,22 @@ impl Default for Drill {
             deadline: SignedDuration::from_hours(3),
             validate: Vec::new(),
         }
+    }
+}
+
+/// The way home. It is opened by the operator alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Failback {
+    /// Hours of the day, UTC, in which writes may pause: `02:00-04:00`. Absent: the operator's `switch-home` says the moment.
+    pub window: Option<String>,
+    /// How long writes may pause before the promotion at home. After it they are opened again, and the failback is aborted.
+    pub write_pause: SignedDuration,
+}
+
+impl Default for Failback {
+    fn default() -> Self {
+        Failback { window: None, write_pause: SignedDuration::from_mins(5) }
     }
 }
 

@@ -409,9 +409,18 @@ async fn whole(control: &mut Control) -> bool {
     false
 }
 
-/// Without what differs by how long it took: how often an old answer was asked for again.
-fn end_of(control: &Control) -> End {
-    End::of(&control.world)
+/// The end without the time that is in the names of what was set aside: the order that opened it may have come a minute later.
+fn end_of(control: &Control) -> String {
+    const STAMP: usize = "20260105t000500z".len();
+    let end = End::of(&control.world);
+    assert_eq!((end.run, end.passed), (Some((Failback, Closed)), Some(true)));
+    let mut text = format!("{end:#?}");
+    let mut from = 0;
+    while let Some(at) = text[from..].find("-left-") {
+        from += at + "-left-".len();
+        text.replace_range(from..from + STAMP, "");
+    }
+    text
 }
 
 #[tokio::test(start_paused = true)]
@@ -421,7 +430,6 @@ async fn a_failback_ends_the_same_whichever_call_fails_once() {
     assert!(whole(&mut control).await);
     control.run_for(minutes(3)).await;
     let expected = end_of(&control);
-    assert_eq!(expected.passed, Some(true));
     let calls = control.world.calls.log()[from..].to_vec();
     let mut operations: Vec<(&str, Place)> = calls.iter().map(|call| (call.operation, call.place)).collect();
     operations.sort();

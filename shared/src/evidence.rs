@@ -1,7 +1,8 @@
 //! Who saw the primary how, and since when; and what all of them together say.
 //!
 //! Missing or stale evidence is [`Word::Unknown`], and unknown never confirms anything. Alarms arrive twice, late and out
-//! of order, so a word is replaced only by one that was spoken later.
+//! of order, so a word is replaced only by one that was spoken later. An alarm is only told, by a topic, to which others may
+//! publish: a quorum of any word holds at least one observer that Relight itself asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,21 +76,26 @@ impl Evidence {
 
     /// What each independent source says at `now`.
     pub fn judge(&self, plan: &Plan, now: Timestamp) -> Verdict {
-        let mut sources: BTreeMap<&str, Option<&Sighting>> = BTreeMap::new();
+        let mut sources: BTreeMap<&str, Option<(&str, &Sighting)>> = BTreeMap::new();
         for observer in &plan.observers {
-            let said = self.said(plan, &observer.name, now);
+            let said = self.said(plan, &observer.name, now).map(|said| (observer.name.as_str(), said));
             let source = sources.entry(observer.source()).or_default();
             // Two witnesses through one source: the one that looked last knows better; any word beats none.
-            if said.map(|said| said.seen) > source.map(|source| source.seen) {
+            if said.map(|(_, said)| said.seen) > source.map(|(_, said)| said.seen) {
                 *source = said;
             }
         }
-        let word = |said: Option<&Sighting>| said.map_or((Word::Unknown, now), |said| (said.word, said.since));
-        let of = |wanted: Word| {
-            let words = sources.iter().map(|(name, said)| (*name, word(*said)));
-            words.filter(|(_, (word, _))| *word == wanted).map(|(name, (_, since))| (name.to_owned(), since)).collect()
-        };
-        Verdict { down: of(Word::Down), up: of(Word::Up), unknown: of(Word::Unknown).into_keys().collect() }
+        let mut verdict = Verdict::default();
+        for (source, said) in sources {
+            let Some((observer, said)) = said else {
+                verdict.unknown.insert(source.to_owned());
+                continue;
+            };
+            let words = if said.word == Word::Down { &mut verdict.down } else { &mut verdict.up };
+            words.insert(source.to_owned(), said.since);
+            verdict.speakers.insert(source.to_owned(), observer.to_owned());
+        }
+        verdict
     }
 
     /// The word of one observer at `now`, aged.
@@ -124,37 +130,47 @@ pub struct Verdict {
     pub down: BTreeMap<String, Timestamp>,
     pub up: BTreeMap<String, Timestamp>,
     pub unknown: BTreeSet<String>,
+    /// Of each source that says something, the observer whose word counts.
+    pub speakers: BTreeMap<String, String>,
 }
 
 impl Verdict {
-    /// Enough independent observers say Down at this moment.
+    /// Enough independent observers say Down at this moment, and one of them was asked.
     pub fn quorum_down(&self, plan: &Plan) -> bool {
-        self.down.len() >= plan.policy.quorum
+        self.down.len() >= plan.policy.quorum && self.down.keys().any(|source| self.was_asked(plan, source))
     }
 
     /// The moment from which the quorum had said Down for the dwell; `None` while it has not.
     pub fn confirmed_at(&self, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
-        held_since(&self.down, plan, now)
+        self.held_since(&self.down, plan, now)
     }
 
     /// Enough independent observers have said Up for the dwell, and not as many say Down: where the quorum is no majority both
     /// can be, and a run would be confirmed and stood down without end.
     pub fn back(&self, plan: &Plan, now: Timestamp) -> bool {
-        held_since(&self.up, plan, now).is_some() && !self.quorum_down(plan)
+        self.held_since(&self.up, plan, now).is_some() && !self.quorum_down(plan)
     }
 
     /// The first Down among those that hold now.
     pub fn first_down(&self) -> Option<Timestamp> {
         self.down.values().min().copied()
     }
-}
 
-fn held_since(words: &BTreeMap<String, Timestamp>, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
-    let mut since: Vec<Timestamp> = words.values().copied().collect();
-    since.sort();
-    let complete = *since.get(plan.policy.quorum.max(1) - 1)?;
-    let confirmed = complete.saturating_add(plan.policy.dwell).unwrap_or(Timestamp::MAX);
-    (confirmed <= now).then_some(confirmed)
+    /// Whether a source's word is of an observer that Relight asked, and not one that came by a topic: whoever may publish there can speak
+    /// for all of those.
+    fn was_asked(&self, plan: &Plan, source: &str) -> bool {
+        self.speakers.get(source).and_then(|name| plan.observer(name)).is_some_and(|observer| !observer.is_told())
+    }
+
+    /// From when on so many as the quorum asks for, one of them asked, had said so for the dwell.
+    fn held_since(&self, words: &BTreeMap<String, Timestamp>, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+        let mut since: Vec<Timestamp> = words.values().copied().collect();
+        since.sort();
+        let complete = *since.get(plan.policy.quorum.max(1) - 1)?;
+        let asked = words.iter().filter(|(source, _)| self.was_asked(plan, source)).map(|(_, since)| *since).min()?;
+        let confirmed = complete.max(asked).saturating_add(plan.policy.dwell).unwrap_or(Timestamp::MAX);
+        (confirmed <= now).then_some(confirmed)
+    }
 }
 
 #[cfg(test)]

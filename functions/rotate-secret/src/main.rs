@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let secrets = AwsSecrets::new(&environment.aws, environment.settings.rotation_function.clone());
     let reports = S3Reports::new(&environment.aws, environment.settings.reports.clone());
     let work = Mutex::new(RotateSecret::new(secrets, PgLogin::from_env(), AwsDatabase::new(&environment.aws), reports));

@@ -20,6 +20,8 @@ use crate::state::Snapshot;
 pub use home::RowsLeft;
 pub use html::page;
 
+const ROWS_UNKNOWN: &str = "how many rows were lost: that is counted when the old primary can be read again";
+
 /// One run, as people and auditors read it. Times are UTC, durations are seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -75,6 +77,17 @@ pub struct Measured {
     /// How long a failback's writes paused, until users were home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_pause_seconds: Option<f64>,
+    /// What was really lost, once both databases have been compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+}
+
+/// Rows that were committed at the old writer and never reached the new one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lost {
+    pub rows: u64,
+    /// The time over which they were written, in the unit of the estimate.
+    pub seconds: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,6 +172,12 @@ impl Report {
         }
     }
 
+    /// Takes in what a comparison of both databases counted: a failover ends long before the old primary can be read again.
+    pub fn count(&mut self, lost: Lost) {
+        self.not_proven.retain(|line| line != ROWS_UNKNOWN);
+        self.measured.lost = Some(lost);
+    }
+
     /// The documented form.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
@@ -184,6 +203,7 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
         rpo_seconds: if promoted && !lag.is_empty() { largest } else { None },
         lag,
         write_pause_seconds: write_pause(progress, run).map(|paused| paused.as_secs_f64()),
+        lost: None,
     }
 }
 
@@ -201,10 +221,10 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
             not_proven.push(format!("that the old writer of {} is fenced: the plan names no quarantine security group", database.name));
         }
         for (name, fence) in snapshot.progress.traffic.fenced.iter().filter(|(_, fence)| fence.done_at.is_none()) {
-            not_proven.push(format!("that the old writer of {name} is fenced: {}; it is tried again each minute", fence.last));
+            not_proven.push(format!("that the old writer of {name} is fenced: {}", fence.last));
         }
         if run.phase == Phase::Active {
-            not_proven.push("how many rows were lost: that is counted when the old primary can be read again".to_owned());
+            not_proven.push(ROWS_UNKNOWN.to_owned());
         }
     }
     for database in &plan.databases {

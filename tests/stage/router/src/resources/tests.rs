@@ -42,7 +42,13 @@ fn needed(call: &Parsed) -> Result<Vec<Need>, UnknownResources> {
 #[case::replica_of_another_region_with_tags("rds", "CreateDBInstanceReadReplica",
     json!({"DBInstanceIdentifier": "copy", "SourceDBInstanceIdentifier": "arn:aws:rds:us-east-2:1:db:orders", "Tags.Tag.1.Key": "relight", "Tags.Tag.1.Value": "copy"}),
     &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:copy", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-east-2:1:db:orders",
-      "rds:AddTagsToResource arn:aws:rds:us-west-2:1:db:copy"])]
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:default", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:default", "rds:AddTagsToResource arn:aws:rds:us-west-2:1:db:copy"])]
+#[case::replica_with_a_parameter_group("rds", "CreateDBInstanceReadReplica",
+    json!({"DBInstanceIdentifier": "copy", "SourceDBInstanceIdentifier": "orders", "DBParameterGroupName": "tuned"}),
+    &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:copy", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:orders",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:tuned", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:default"])]
 #[case::global_cluster("rds", "FailoverGlobalCluster", json!({"GlobalClusterIdentifier": "g", "TargetDbClusterIdentifier": "arn:aws:rds:us-west-2:1:cluster:c"}),
     &["rds:FailoverGlobalCluster arn:aws:rds::1:global-cluster:g", "rds:FailoverGlobalCluster arn:aws:rds:us-west-2:1:cluster:c"])]
 #[case::secret("secretsmanager", "GetSecretValue", json!({"SecretId": "db"}), &["secretsmanager:GetSecretValue arn:aws:secretsmanager:us-west-2:1:secret:db-a1B2c3"])]
@@ -84,6 +90,8 @@ fn conditions_see_the_namespace_the_cluster_the_passed_service_and_the_tags() {
     assert_eq!(namespace["cloudwatch:namespace"], ["Relight"]);
     let cluster = context("ecs", "UpdateService", json!({"cluster": "prod", "service": "web"}));
     assert_eq!(cluster["ecs:cluster"], ["arn:aws:ecs:us-west-2:1:cluster/prod"]);
+    let public = context("rds", "CreateDBInstanceReadReplica", json!({"DBInstanceIdentifier": "copy", "PubliclyAccessible": "false"}));
+    assert_eq!(public["rds:publiclyaccessible"], ["false"]);
     let passed = context("ecs", "RegisterTaskDefinition", json!({"taskRoleArn": "arn:aws:iam::1:role/t"}));
     assert_eq!(passed["iam:passedtoservice"], ["ecs-tasks.amazonaws.com"]);
     let tags = context("secretsmanager", "TagResource", json!({"SecretId": "s", "Tags": [{"Key": "Run", "Value": "7"}]}));

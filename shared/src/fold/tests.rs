@@ -255,7 +255,8 @@ mod home {
 
     #[test]
     fn it_is_refused_with_what_is_missing() {
-        let cases: [(&str, fn(&mut Situation)); 8] = [
+        type Change = fn(&mut Situation);
+        let cases: [(&str, Change); 8] = [
             ("the plan only observes", |s| s.plan.policy.mode = ActMode::Observe),
             ("is open in Suspected", |s| s.run_mut().phase = Phase::Suspected),
             ("the primary serves already", |s| s.journal.head.serving = Place::Primary),

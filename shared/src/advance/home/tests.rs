@@ -7,6 +7,8 @@ use crate::state::{HoldSwitch, HomeComparison, HomeLag, HomeSecretStep, Place};
 
 const FAILBACK: Mode = Mode::Failback;
 
+type Change = fn(&mut Situation);
+
 fn to(phase: Phase) -> Option<(Mode, Phase)> {
     Some((FAILBACK, phase))
 }
@@ -89,7 +91,7 @@ fn a_preparation_is_over_when_the_replica_follows_and_the_rows_left_behind_are_k
 
 #[test]
 fn each_thing_that_a_preparation_lacks_keeps_it() {
-    let lacks: [(&str, fn(&mut Situation)); 5] = [
+    let lacks: [(&str, Change); 5] = [
         ("is not set aside", |s| s.instances().left_at = None),
         ("are not known", |s| s.logins().left_compared_at = None),
         ("does not replicate yet", |s| s.instances().replicating_at = None),
@@ -133,7 +135,7 @@ fn a_window_is_a_moment_while_it_lasts_also_over_midnight() {
 
 #[test]
 fn each_thing_that_a_switch_lacks_keeps_it_synchronised_whatever_was_said() {
-    let lacks: [(&str, fn(&mut Situation)); 8] = [
+    let lacks: [(&str, Change); 8] = [
         ("holds it", |s| s.journal.head.hold = Some(HoldSwitch { until: at(60), by: "ada".to_owned() })),
         ("broken", |s| s.instances().why_not = Some("broken".to_owned())),
         ("has not looked", |s| s.instances().looked_at = Some(at(-200))),

@@ -8,6 +8,7 @@ pub mod stack;
 mod validate;
 
 use jiff::SignedDuration;
+use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
 pub use put::{NotPut, put};
@@ -40,6 +41,8 @@ pub struct Plan {
     pub observers: Vec<Observer>,
     #[serde(default)]
     pub drill: Drill,
+    #[serde(default)]
+    pub failback: Failback,
     #[serde(default)]
     pub policy: Policy,
 }
@@ -144,8 +147,14 @@ pub struct Database {
     pub backup_retention_days: u32,
     /// Class while it serves; changed last, since the change restarts the instance.
     pub instance_class: Option<String>,
-    /// Security group without rules, in the primary Region, that cuts the old writer off.
+    /// Security group in the primary Region that cuts the old writer off: it lets nobody in, but rotate-secret for the way home.
     pub quarantine_security_group: Option<String>,
+    /// Security groups of the instance in the primary Region, for the replica that a failback builds there.
+    #[serde(default)]
+    pub home_security_groups: Vec<String>,
+    /// Tables that a failback compares, `schema.table`; without any, all that have a primary key.
+    #[serde(default)]
+    pub compare: Vec<String>,
 }
 
 fn week() -> u32 {
@@ -316,6 +325,32 @@ impl Default for Drill {
     }
 }
 
+/// The way home. It is opened by the operator alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Failback {
+    /// Hours of the day, UTC, in which writes may pause: `02:00-04:00`. Absent: the operator's `switch-home` says the moment.
+    pub window: Option<String>,
+    /// How long writes may pause before the promotion at home. After it they are opened again, and the failback is aborted.
+    pub write_pause: SignedDuration,
+}
+
+impl Failback {
+    /// Beginning and end of the window, which may span midnight.
+    pub fn hours(&self) -> Option<(Time, Time)> {
+        let time = |text: &str| Time::strptime("%H:%M", text.trim()).ok();
+        let (from, to) = self.window.as_deref()?.split_once('-')?;
+        let (from, to) = (time(from)?, time(to)?);
+        (from != to).then_some((from, to))
+    }
+}
+
+impl Default for Failback {
+    fn default() -> Self {
+        Failback { window: None, write_pause: SignedDuration::from_mins(5) }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
@@ -396,6 +431,14 @@ impl Plan {
 
     pub fn database(&self, name: &str) -> Option<&Database> {
         self.databases.iter().find(|database| database.name == name)
+    }
+
+    /// The primary's health page and what a healthy answer contains, as the first probe asks for them.
+    pub fn home_page(&self) -> Option<(&str, &str)> {
+        self.observers.iter().find_map(|observer| match &observer.kind {
+            ObserverKind::Probe { url, body, .. } => Some((url.as_str(), body.as_str())),
+            ObserverKind::Checkers { .. } | ObserverKind::Alarm { .. } => None,
+        })
     }
 
     pub fn observer(&self, name: &str) -> Option<&Observer> {

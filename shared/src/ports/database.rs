@@ -7,7 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::CallError;
+use super::{CallError, HomeId, HomeOf, LeftId, RebuiltOf, Snapshotted, missing};
 use crate::plan;
 use crate::run::RunId;
 use crate::state::Endpoint;
@@ -15,7 +15,7 @@ use crate::state::Endpoint;
 /// Every name of a disposable copy begins so. No plan may name a replica like this.
 pub const COPY_PREFIX: &str = "relight-drill-";
 /// RDS allows an instance identifier this many characters.
-const LONGEST: usize = 63;
+pub(super) const LONGEST: usize = 63;
 
 #[allow(async_fn_in_trait)] // Static dispatch on one thread: nobody needs the future to be Send.
 pub trait Database {
@@ -47,10 +47,55 @@ pub trait Database {
     /// All copies of a plan that are there, whoever forgot them: by their name and the tag `relight:plan`.
     async fn copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError>;
 
-    /// Cuts the old writer off by moving it into a security group without rules, unless it is there already. The one
+    /// Cuts the old writer off by moving it into the plan's quarantine group, unless it is there already. The one
     /// write to the primary Region; one short attempt, since the Region may be dark. Sessions that are open stay open,
     /// as security groups track connections.
     async fn fence(&self, instance: &PrimaryId, security_group: &str) -> Result<Fenced, CallError>;
+
+    /// What carries the plan's name in the primary Region: the old writer, or the replica that a failback builds there.
+    /// One short attempt, since the Region may be dark.
+    async fn home(&self, _home: &HomeId) -> Result<Option<Instance>, CallError> {
+        Err(missing("rds:DescribeDBInstances"))
+    }
+
+    /// What was set aside, by the name that it has since.
+    async fn left(&self, _left: &LeftId) -> Result<Option<Instance>, CallError> {
+        Err(missing("rds:DescribeDBInstances"))
+    }
+
+    /// The last snapshot of what is to be set aside, taken while it still has its old name, under its new one. Called until
+    /// it says [`Snapshotted::Done`].
+    async fn last_snapshot(&self, _left: &LeftId) -> Result<Snapshotted, CallError> {
+        Err(missing("rds:CreateDBSnapshot"))
+    }
+
+    /// Renames the instance, at once. Its endpoint changes with it, and it restarts. RDS refuses a name that is taken, so
+    /// a call that arrives late finds nothing to rename.
+    async fn set_aside(&self, _left: &LeftId) -> Result<(), CallError> {
+        Err(missing("rds:ModifyDBInstance"))
+    }
+
+    /// Begins the replica at home, a cross-Region replica of the serving writer. One that is there already under this name and
+    /// replicates the same source is ours; anything else there is an error.
+    async fn build_home(&self, _home: &HomeId, _of: &HomeOf<'_>) -> Result<(), CallError> {
+        Err(missing("rds:CreateDBInstanceReadReplica"))
+    }
+
+    /// Promotes the replica at home, irreversibly, and asks for backups kept `retention` days.
+    async fn promote_home(&self, _home: &HomeId, _retention: u32) -> Result<(), CallError> {
+        Err(missing("rds:PromoteReadReplica"))
+    }
+
+    /// Changes the instance at home at once.
+    async fn modify_home(&self, _home: &HomeId, _change: &InstanceChange) -> Result<(), CallError> {
+        Err(missing("rds:ModifyDBInstance"))
+    }
+
+    /// Begins the standby's replica again, a cross-Region replica of the writer at home under the plan's name. One that is
+    /// there already and replicates the same source is ours; anything else there is an error.
+    async fn rebuild(&self, _replica: &ReplicaId, _of: &RebuiltOf<'_>) -> Result<(), CallError> {
+        Err(missing("rds:CreateDBInstanceReadReplica"))
+    }
 }
 
 /// A DB instance, as far as it matters here.
@@ -214,7 +259,7 @@ impl fmt::Display for CopyId {
 }
 
 /// Lower case, digits and single hyphens: what RDS accepts within an identifier.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::new();
     for character in text.chars() {
         match character.to_ascii_lowercase() {
@@ -227,7 +272,7 @@ fn plain(text: &str) -> String {
 }
 
 /// FNV-1a over the parts, kept apart by a zero. Not the standard library's hasher, whose values may change with its version.
-fn fnv1a(parts: &[&str]) -> u32 {
+pub(super) fn fnv1a(parts: &[&str]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -3,6 +3,7 @@
 
 mod compute;
 mod database;
+mod home;
 mod journal;
 mod notices;
 mod reports;
@@ -11,10 +12,11 @@ mod traffic;
 
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
 pub use database::{COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId};
+pub use home::{BadLsn, Compared, HomeId, HomeOf, LeftId, LeftRows, Lsn, Position, RebuiltOf, Snapshotted, Table, Tables};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Audience, Notice, Notices, Subscriber, Topic};
 pub use reports::{Reports, Validate};
-pub use secrets::{DISPOSABLE_PREFIX, Described, DisposableName, Login, LoginError, Proof, Rotating, SecretName, Secrets, Seen, Stage};
+pub use secrets::{DISPOSABLE_PREFIX, Described, DisposableName, HomeSecret, Login, LoginError, Proof, Rotating, SecretName, Secrets, Seen, Stage};
 pub use traffic::{Eyes, Fetched, Resolved, Traffic};
 
 use std::error::Error;
@@ -45,6 +47,11 @@ pub enum Why {
     Unanswered(String),
     #[error("{0}")]
     Other(String, #[source] Option<Box<dyn Error + Send + Sync>>),
+}
+
+/// What an implementation of a port answers to a call that it does not have.
+fn missing(operation: &'static str) -> CallError {
+    CallError::new(operation, Why::Other("this implementation of the port has no way home".to_owned(), None))
 }
 
 impl CallError {

@@ -1,11 +1,17 @@
 //! Where reports lie, and the look at the standby while a drill holds it.
 
-use super::CallError;
+use super::{CallError, missing};
 
 #[allow(async_fn_in_trait)]
 pub trait Reports {
     /// Puts both forms of a run's report and says where the page lies. Putting it again replaces it.
     async fn put(&self, run: &str, json: &str, html: &str) -> Result<String, CallError>;
+
+    /// Puts the rows that one table of the old writer had for itself, and says where they lie. Putting them again replaces
+    /// them. They are the workload's own data: the bucket is as secret as the database.
+    async fn put_rows(&self, _run: &str, _database: &str, _table: &str, _lines: &[String]) -> Result<String, CallError> {
+        Err(missing("s3:PutObject"))
+    }
 }
 
 #[allow(async_fn_in_trait)]

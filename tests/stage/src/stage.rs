@@ -136,7 +136,7 @@ impl Stage {
         let deployer = Deployer::new(router.url(), ACCOUNT, &layout.venv, layout.target.join("stage/cache"));
         let entries =
             Entries { router: router.url().to_owned(), dns: dns.addr().to_string(), primary_port: primary.addr().port(), standby: standby.addr() };
-        rds.add_quarantine_group("sg-0a1b2c3d4e5f60718");
+        rds.add_quarantine_group("sg-0a1b2c3d4e5f60718", &["shop-relight-rotate-secret"]);
         let workload = workload::deploy(&layout, &deployer, &rds, &entries).await?;
         rds.set_delay(STANDBY, "shop-orders-replica", options.replication_delay);
         dns.refresh().await.map_err(Error::part("reading Route 53"))?;

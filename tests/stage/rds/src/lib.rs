@@ -6,11 +6,11 @@
 //!                            └──► instance (jobs) ──► server: initdb, start, promote, SIGKILL
 //! application ──► endpoint (proxy: dark, quarantine, slow login) ──► server ──► link (proxy: delay, cut, dark) ──► replica
 //! ```
-//! A snapshot is a record only: nothing is copied, and none can be restored. TLS is off: the wheel's servers are built
-//! without it.
+//! A snapshot is a copy of the data folder, and can be restored.
 
 mod actions;
 mod api;
+mod caller;
 mod describe;
 mod endpoint;
 mod error;

@@ -335,6 +335,12 @@ pub enum LoginError {
     Refused { at: String, doing: &'static str, code: String, remedy: &'static str },
     #[error("the user's name with `_clone` is longer than the 63 bytes that PostgreSQL keeps; rename the user, or use single-user rotation")]
     NameTooLong,
+    #[error("{at}: {why}")]
+    Unsettled { at: String, why: &'static str },
+    #[error(
+        "more than {mebibytes} MiB of rows of {table} are in the old writer alone or otherwise; they are in its last snapshot: compare them by hand, and name the other tables in the plan's `compare`"
+    )]
+    TooManyRows { table: String, mebibytes: usize },
     #[error("this implementation of the port has no way home")]
     NoWayHome,
 }

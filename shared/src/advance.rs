@@ -48,7 +48,7 @@ fn suspicion(plan: &Plan, head: &Head, verdict: &Verdict, now: Timestamp) -> Opt
     if head.serving == Place::Standby || !suspicious(plan, head, verdict, now) {
         return None;
     }
-    let said = format!("{} says the primary is down", names(plan, verdict));
+    let said = format!("{} says the primary is down", names(verdict));
     let mut run = open(Mode::Failover, Phase::Suspected, head.plan_version, said.clone(), now);
     run.first_down = verdict.first_down();
     Some(Advance { head: Head { run: Some(run), ..head.clone() }, said: format!("suspected: {said}") })
@@ -67,7 +67,7 @@ fn suspected(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now
     if quorum && (!plan.policy.approval || run.words.approve.is_some() || run.words.failover.is_some()) {
         let who = match &run.words.failover {
             Some(said) => format!("{} says so", said.by),
-            None => format!("{} of {} observers said Down for {:#}: {}", verdict.down.len(), sources(plan), plan.policy.dwell, names(plan, verdict)),
+            None => format!("{} of {} observers said Down for {:#}: {}", verdict.down.len(), sources(plan), plan.policy.dwell, names(verdict)),
         };
         return Some((Step::Confirm, format!("confirmed: {who}")));
     }
@@ -187,14 +187,14 @@ pub fn missing(plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
 fn stood_down(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<(Step, String)> {
     // The word that stood it down holds until all is undone, even against the quorum that it overruled.
     if run.words.stand_down.is_none() && suspicious(plan, &snapshot.head, verdict, now) && verdict.quorum_down(plan) {
-        return Some((Step::Suspect, format!("suspected again while standing down: {}", names(plan, verdict))));
+        return Some((Step::Suspect, format!("suspected again while standing down: {}", names(verdict))));
     }
     undone(snapshot, run).then(|| (Step::Restored, "closed: everything is as it was before".to_owned()))
 }
 
 fn drill(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<(Step, String)> {
     if verdict.quorum_down(plan) {
-        return Some((Step::RealFailure, format!("the primary really fails: {}; the drill becomes a failover", names(plan, verdict))));
+        return Some((Step::RealFailure, format!("the primary really fails: {}; the drill becomes a failover", names(verdict))));
     }
     let expired = now.duration_since(run.opened_at) >= plan.drill.deadline;
     let restore = |said: String| Some((Step::Restore, said));
@@ -316,12 +316,9 @@ pub fn way_on(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> String {
     }
 }
 
-/// Who says Down: of each source, the observer that the plan names first.
-fn names(plan: &Plan, verdict: &Verdict) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for source in verdict.down.keys() {
-        names.extend(plan.observers.iter().find(|observer| observer.source() == source).map(|observer| observer.name.as_str()));
-    }
+/// Who says Down.
+fn names(verdict: &Verdict) -> String {
+    let names: Vec<&str> = verdict.down.keys().filter_map(|source| verdict.speakers.get(source).map(String::as_str)).collect();
     names.join(", ")
 }
 

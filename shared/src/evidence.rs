@@ -75,21 +75,26 @@ impl Evidence {
 
     /// What each independent source says at `now`.
     pub fn judge(&self, plan: &Plan, now: Timestamp) -> Verdict {
-        let mut sources: BTreeMap<&str, Option<&Sighting>> = BTreeMap::new();
+        let mut sources: BTreeMap<&str, Option<(&str, &Sighting)>> = BTreeMap::new();
         for observer in &plan.observers {
-            let said = self.said(plan, &observer.name, now);
+            let said = self.said(plan, &observer.name, now).map(|said| (observer.name.as_str(), said));
             let source = sources.entry(observer.source()).or_default();
             // Two witnesses through one source: the one that looked last knows better; any word beats none.
-            if said.map(|said| said.seen) > source.map(|source| source.seen) {
+            if said.map(|(_, said)| said.seen) > source.map(|(_, said)| said.seen) {
                 *source = said;
             }
         }
-        let word = |said: Option<&Sighting>| said.map_or((Word::Unknown, now), |said| (said.word, said.since));
-        let of = |wanted: Word| {
-            let words = sources.iter().map(|(name, said)| (*name, word(*said)));
-            words.filter(|(_, (word, _))| *word == wanted).map(|(name, (_, since))| (name.to_owned(), since)).collect()
-        };
-        Verdict { down: of(Word::Down), up: of(Word::Up), unknown: of(Word::Unknown).into_keys().collect() }
+        let mut verdict = Verdict::default();
+        for (source, said) in sources {
+            let Some((observer, said)) = said else {
+                verdict.unknown.insert(source.to_owned());
+                continue;
+            };
+            let words = if said.word == Word::Down { &mut verdict.down } else { &mut verdict.up };
+            words.insert(source.to_owned(), said.since);
+            verdict.speakers.insert(source.to_owned(), observer.to_owned());
+        }
+        verdict
     }
 
     /// The word of one observer at `now`, aged.
@@ -124,6 +129,8 @@ pub struct Verdict {
     pub down: BTreeMap<String, Timestamp>,
     pub up: BTreeMap<String, Timestamp>,
     pub unknown: BTreeSet<String>,
+    /// Of each source that says something, the observer whose word counts.
+    pub speakers: BTreeMap<String, String>,
 }
 
 impl Verdict {

@@ -7,6 +7,7 @@
 //!       └───────────────┤                   │
 //!                       └ more than 3 min: the worst until then counts
 //! ```
+//! A -1 at the end of it is bridged from the last number on, see [`measure`].
 //!
 //! Later samples say nothing about the loss. PostgreSQL reports the time since the last replayed transaction, which grows
 //! while the source is dead; so the number that counts is the last from before. Where the primary went on half alive,
@@ -33,38 +34,43 @@ pub fn window(first_down: Timestamp, confirmed_at: Timestamp) -> (Timestamp, Tim
 ///
 /// The sample of the minute in which the primary failed counts as one from before. It can only make the lag look larger,
 /// by less than a minute; leaving it out could miss two minutes of growth.
+///
+/// -1 says that nobody measured, which a replica that has just lost its source says as well: it may stand between the last
+/// number and the first Down. Whoever was `n` seconds behind at a moment has everything from before that, so at the end he
+/// has lost `n` and the time since at most. That bound stands in for the -1; without a number to reckon from the lag is unknown.
 pub fn measure(replica: &str, samples: &[LagSample], first_down: Timestamp, confirmed_at: Timestamp) -> FrozenLag {
     let metric = format!("AWS/RDS ReplicaLag of {replica}");
     let unknown = |why: String| FrozenLag { seconds: None, sampled_at: None, source: why, first_down: Some(first_down) };
-    let before = samples.iter().filter(|sample| sample.at <= first_down).max_by_key(|sample| sample.at);
-    let Some(last) = before.filter(|sample| first_down.duration_since(sample.at) <= STALE) else {
+    let end = if confirmed_at.duration_since(first_down) > SLOW_QUORUM { confirmed_at } else { first_down };
+    let mut samples: Vec<&LagSample> = samples.iter().filter(|sample| sample.at <= end && first_down.duration_since(sample.at) <= STALE).collect();
+    samples.sort_by_key(|sample| sample.at);
+    if samples.first().is_none_or(|sample| sample.at > first_down) {
         return unknown(format!("{metric} has no sample in the {STALE:#} before the primary was first seen down"));
-    };
-    let inactive = |sample: &LagSample| unknown(format!("{metric} was -1 at {}, which is replication inactive or unknown", sample.at));
-    let Some(seconds) = last.seconds else { return inactive(last) };
-    let known = |seconds: f64, at: Timestamp| FrozenLag {
-        seconds: Some(seconds),
-        sampled_at: Some(at),
-        source: format!("{metric} at {at}"),
-        first_down: Some(first_down),
-    };
-    if confirmed_at.duration_since(first_down) <= SLOW_QUORUM {
-        return known(seconds, last.at);
     }
-
-    let until: Vec<&LagSample> = samples.iter().filter(|sample| sample.at >= last.at && sample.at <= confirmed_at).collect();
-    if until.iter().all(|sample| confirmed_at.duration_since(sample.at) > STALE) {
+    let Some(newest) = samples.last().filter(|newest| end.duration_since(newest.at) <= STALE) else {
         return unknown(format!("{metric} has no sample in the {STALE:#} before the quorum was complete"));
-    }
-    let mut worst = (seconds, last.at);
-    for sample in until {
-        match sample.seconds {
-            None => return inactive(sample),
-            Some(seconds) if seconds > worst.0 => worst = (seconds, sample.at),
-            Some(_) => {}
+    };
+
+    let numbers: Vec<(f64, Timestamp)> = samples.iter().filter_map(|sample| Some((sample.seconds?, sample.at))).collect();
+    let from = numbers.iter().rposition(|(_, at)| *at <= first_down);
+    let last = numbers.last().filter(|(_, at)| end.duration_since(*at) <= STALE);
+    let (Some(from), Some(&(last, last_at))) = (from, last) else {
+        return unknown(format!(
+            "{metric} was -1 at {}, which is replication inactive or unknown, and no number before it is recent enough",
+            newest.at
+        ));
+    };
+    let (mut seconds, mut at) = numbers[from..].iter().copied().fold((0.0, last_at), |worst, now| if now.0 >= worst.0 { now } else { worst });
+    let mut source = format!("{metric} at {at}");
+    if newest.seconds.is_none() {
+        let since = end.duration_since(last_at);
+        let bound = last + since.as_secs_f64();
+        if bound > seconds {
+            (seconds, at) = (bound, last_at);
+            source = format!("{metric} at {at} and the {} s since, in which it was -1", since.as_secs());
         }
     }
-    known(worst.0, worst.1)
+    FrozenLag { seconds: Some(seconds), sampled_at: Some(at), source, first_down: Some(first_down) }
 }
 
 /// What a lag means against the objective. Each is a sentence with the number and its source.
@@ -174,15 +180,31 @@ mod tests {
     }
 
     #[test]
-    fn minus_one_is_unknown_and_an_older_number_does_not_stand_in() {
-        let lag = measured(&[(9, 1.0), (10, -1.0)], "2026-01-05T00:12:00Z");
-        assert_eq!(lag.seconds, None);
-        assert!(lag.source.contains("-1 at 2026-01-05T00:10:00Z"), "{}", lag.source);
+    fn minus_one_is_never_zero_the_time_since_the_last_number_counts_as_lost() {
+        let lag = measured(&[(8, 5.0), (9, 1.0), (10, -1.0)], "2026-01-05T00:12:00Z");
+        assert_eq!((lag.seconds, lag.sampled_at), (Some(1.0 + 90.0), Some(at("2026-01-05T00:09:00Z"))));
+        assert!(lag.source.ends_with("at 2026-01-05T00:09:00Z and the 90 s since, in which it was -1"), "{}", lag.source);
     }
 
     #[test]
-    fn minus_one_before_a_slow_quorum_is_unknown() {
-        assert_eq!(measured(&[(10, 1.0), (12, -1.0), (13, 2.0)], "2026-01-05T00:14:00Z").seconds, None);
+    fn minus_one_that_was_over_again_before_the_failure_does_not_count() {
+        assert_eq!(measured(&[(8, 5.0), (9, -1.0), (10, 1.0)], "2026-01-05T00:12:00Z").seconds, Some(1.0));
+    }
+
+    #[test]
+    fn minus_one_without_a_recent_number_is_unknown() {
+        for series in [&[(10, -1.0)][..], &[(5, 1.0), (6, -1.0), (10, -1.0)], &[(10, -1.0), (11, 3.0)]] {
+            let lag = measured(series, "2026-01-05T00:12:00Z");
+            assert_eq!(lag.seconds, None, "{series:?}");
+            assert!(lag.source.contains("-1 at 2026-01-05T00:10:00Z"), "{}", lag.source);
+        }
+    }
+
+    #[test]
+    fn minus_one_before_a_slow_quorum_counts_until_the_quorum() {
+        assert_eq!(measured(&[(10, 1.0), (12, -1.0), (13, 2.0)], "2026-01-05T00:14:00Z").seconds, Some(2.0));
+        assert_eq!(measured(&[(10, 1.0), (11, 3.0), (12, -1.0), (13, -1.0)], "2026-01-05T00:14:00Z").seconds, Some(3.0 + 180.0));
+        assert_eq!(measured(&[(10, 1.0), (13, -1.0), (15, -1.0)], "2026-01-05T00:16:00Z").seconds, None, "the last number is six minutes old");
     }
 
     #[test]

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Error;
 
+/// `kill -s NAME -- -GROUP` is POSIX; `kill -NAME -- -GROUP` is not, and dash takes the `--` for a process.
 const UNDERTAKER: &str = r#"trap "" INT TERM HUP; groups=""
 while read -r group; do groups="$groups $group"; done
-for group in $groups; do kill -QUIT -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -s QUIT -- "-$group" 2>/dev/null; done
 sleep 0.5
-for group in $groups; do kill -KILL -- "-$group" 2>/dev/null; done; exit 0"#;
+for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done; exit 0"#;
 
 /// Takes the process groups of all children. Clones share one undertaker.
 #[derive(Clone)]
@@ -45,5 +46,33 @@ impl Drop for Undertaker {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
         let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn what_a_stage_leaves_is_killed_with_all_of_its_group() {
+        let groups = Groups::new().expect("sh runs");
+        // A child that ignores being asked, and a grandchild in its group, as a database server and its workers are.
+        let mut child = Command::new("sh").args(["-c", "trap '' QUIT TERM; sleep 60 & exec sleep 60"]).process_group(0).spawn().expect("sh runs");
+        let group = i32::try_from(child.id()).expect("a process number");
+        groups.add(group);
+
+        drop(groups);
+        let began = Instant::now();
+        let mut status = None;
+        // The group lasts for as long as somebody of it runs, or has ended and nobody has asked how.
+        while nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), None).is_ok() {
+            status = status.or(child.try_wait().expect("a child"));
+            assert!(began.elapsed() < Duration::from_secs(10), "it outlives the stage");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(status.and_then(|status| status.signal()), Some(nix::libc::SIGKILL));
     }
 }

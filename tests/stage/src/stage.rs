@@ -14,7 +14,7 @@ use stage_deploy::Deployer;
 use stage_dns::{Dns, Status};
 use stage_rds::{Binaries, Rds, Timing};
 use stage_router::{Call, Router};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::aws::Clients;
@@ -128,7 +128,8 @@ impl Stage {
         let balancer = async || Balancer::start().await.map(Arc::new).map_err(|source| Error::io("starting a load balancer", source));
         let (primary, standby) = tokio::try_join!(balancer(), balancer())?;
         let mut tasks = JoinSet::new();
-        let dns = start_dns(&router, options.speed, &mut tasks).await?;
+        let (peace, in_peace) = watch::channel(false);
+        let dns = start_dns(&router, options.speed, in_peace, &mut tasks).await?;
         dns.publish("primary.elb.example", SocketAddr::new(PRIMARY_ADDRESS.into(), primary.addr().port()));
         dns.publish("standby.elb.example", SocketAddr::new(STANDBY_ADDRESS.into(), standby.addr().port()));
 
@@ -163,6 +164,8 @@ impl Stage {
         };
         progress("both Regions healthy, the watcher looking");
         stage.in_peace().await?;
+        peace.send_replace(true);
+        put_health(&stage.clients(HEALTH), &stage.workload.health_check, true).await;
         stage.plan = workload::watch(&stage.layout, &deployer, &stage.workload, &entries, &options, &stage.folder).await?;
         stage.watched().await?;
         Ok(stage)
@@ -250,12 +253,13 @@ impl Stage {
         .await
     }
 
-    /// Waits until every observer has said Up once.
+    /// Waits until every observer has said Up once, and nothing is open.
     async fn watched(&self) -> Result<(), Error> {
-        crate::observe::until("the observers saying Up", Duration::from_secs(30), async || {
+        crate::observe::until("the observers saying Up, and no run open", Duration::from_secs(60), async || {
             let snapshot = self.snapshot().await.map_err(|error| error.to_string())?;
             let up = |name: &str| snapshot.evidence.observers.get(name).is_some_and(|seen| seen.word == relight::evidence::Word::Up);
-            if up("watcher") && up("checkers") { Ok(()) } else { Err(format!("{:?}", snapshot.evidence)) }
+            let peace = up("watcher") && up("checkers") && snapshot.head.open_run().is_none();
+            if peace { Ok(()) } else { Err(format!("{:?}, {:?}", snapshot.evidence, snapshot.head.run)) }
         })
         .await
     }
@@ -288,9 +292,9 @@ async fn start_rds(layout: &Layout, folder: &Path, groups: &Groups) -> Result<Rd
     Rds::start(settings).await.map_err(Error::part("starting RDS"))
 }
 
-async fn start_dns(router: &Router, speed: Speed, tasks: &mut JoinSet<()>) -> Result<Dns, Error> {
+async fn start_dns(router: &Router, speed: Speed, in_peace: watch::Receiver<bool>, tasks: &mut JoinSet<()>) -> Result<Dns, Error> {
     let (sender, receiver) = mpsc::unbounded_channel::<Status>();
-    tasks.spawn(publish_health(receiver, Clients::new(router.url(), HEALTH)));
+    tasks.spawn(publish_health(receiver, in_peace, Clients::new(router.url(), HEALTH)));
     let on_status = move |status: &Status| {
         // The publisher ends with the stage; what is told after that concerns nobody.
         let _ = sender.send(status.clone());
@@ -339,16 +343,23 @@ fn tell_running(router: &Router, fleet: &Arc<Fleet>) {
     });
 }
 
-/// Route 53's metrics, as it puts them into CloudWatch in us-east-1 each minute.
-async fn publish_health(mut statuses: mpsc::UnboundedReceiver<Status>, clients: Clients) {
+/// Route 53's metrics, as it puts them into CloudWatch in us-east-1 each minute, from when the workload is in peace: an alarm looks at the
+/// whole last minute, and whoever adopts Relight has a primary that has been healthy for longer.
+async fn publish_health(mut statuses: mpsc::UnboundedReceiver<Status>, in_peace: watch::Receiver<bool>, clients: Clients) {
     while let Some(status) = statuses.recv().await {
-        let dimension = Dimension::builder().name("HealthCheckId").value(&status.check_id).build();
-        let value = f64::from(u8::from(status.healthy));
-        let datum = MetricDatum::builder().metric_name("HealthCheckStatus").dimensions(dimension).value(value).unit(StandardUnit::None).build();
-        // A dark us-east-1 takes its metrics with it.
-        let put = clients.metrics.put_metric_data().namespace("AWS/Route53").metric_data(datum).send();
-        let _ = tokio::time::timeout(Duration::from_secs(2), put).await;
+        if *in_peace.borrow() {
+            put_health(&clients, &status.check_id, status.healthy).await;
+        }
     }
+}
+
+async fn put_health(clients: &Clients, check: &str, healthy: bool) {
+    let dimension = Dimension::builder().name("HealthCheckId").value(check).build();
+    let value = f64::from(u8::from(healthy));
+    let datum = MetricDatum::builder().metric_name("HealthCheckStatus").dimensions(dimension).value(value).unit(StandardUnit::None).build();
+    // A dark us-east-1 takes its metrics with it.
+    let put = clients.metrics.put_metric_data().namespace("AWS/Route53").metric_data(datum).send();
+    let _ = tokio::time::timeout(Duration::from_secs(2), put).await;
 }
 
 /// RDS's metric of each replica, in the replica's Region, each minute.

@@ -95,11 +95,17 @@ async fn the_stage_passes() {
     suites::database(&AwsDatabase::new(&aws), &plan, Timestamp::now).await;
     let secrets = AwsSecrets::new(&aws, stage.function("rotate-secret").expect("a function"));
     suites::disposable_secrets(&secrets).await;
-    suites::replica_secret(&secrets, &fresh_secret(&stage, &plan).await).await;
+    let fresh = fresh_secret(&stage, &plan).await;
+    suites::replica_secret(&secrets, &fresh).await;
+    suites::home_secret(&secrets, &plan, &fresh).await;
     suites::compute(&AwsCompute::new(&aws), &plan).await;
     suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
-    suites::reports(&S3Reports::new(&aws, output("ReportsBucket"))).await;
+    let reports = S3Reports::new(&aws, output("ReportsBucket"));
+    suites::reports(&reports).await;
+    suites::rows(&reports).await;
     suites::stop(&AwsTraffic::new(&aws, Some(&stage.dns_addr().to_string())), &plan.traffic).await;
+    // Last: afterwards the databases are others.
+    suites::home_database(&AwsDatabase::new(&aws), &plan).await;
     stage.shutdown().await;
 }
 

@@ -10,6 +10,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::region::Region;
 use serde_json::{Value, json};
 
+mod home;
+
 use super::*;
 use crate::event::{RotationStep, RotationStepName};
 use crate::plan::{Secret, Users};

@@ -6,7 +6,8 @@
 //!                            └──► instance (jobs) ──► server: initdb, start, promote, SIGKILL
 //! application ──► endpoint (proxy: dark, quarantine, slow login) ──► server ──► link (proxy: delay, cut, dark) ──► replica
 //! ```
-//! A snapshot is a copy of the data folder, and can be restored.
+//! A snapshot is a copy of the data folder, and can be restored. Servers that were built with TLS offer it, with certificates of a CA of
+//! the stage's own; the wheel's were not, and those take plaintext alone.
 
 mod actions;
 mod api;
@@ -24,6 +25,7 @@ mod replication;
 mod server;
 mod stage;
 mod state;
+mod tls;
 mod xml;
 
 pub use error::Error;

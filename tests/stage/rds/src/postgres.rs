@@ -12,6 +12,7 @@
 
 use crate::error::Error;
 use crate::state::Key;
+use crate::tls::Certificates;
 use nix::unistd::{Uid, User};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -160,13 +161,16 @@ pub(crate) struct Postgres {
     home: PathBuf,
     pub(crate) admin_password: String,
     replication_password: String,
+    /// The CA that signed the servers' certificate; none where the servers have no TLS.
+    pub(crate) authority: Option<PathBuf>,
 }
 
 impl Postgres {
     /// Makes `home` anew: what an earlier stage left there is removed.
     pub(crate) async fn prepare(binaries: Binaries, home: &Path, unheard: Duration) -> Result<Postgres, Error> {
-        let postgres = Postgres {
+        let mut postgres = Postgres {
             binaries,
+            authority: None,
             owner: Owner::choose()?,
             home: home.to_path_buf(),
             admin_password: uuid::Uuid::new_v4().simple().to_string(),
@@ -185,9 +189,26 @@ impl Postgres {
         made?;
         let shipped = template.join("postgresql.conf");
         let shipped_text = std::fs::read_to_string(&shipped).map_err(|source| Error::Folder { operation: "read", path: shipped.clone(), source })?;
-        postgres.write(&shipped, &format!("{shipped_text}{CONFIGURATION}wal_receiver_timeout = {}ms\n", unheard.as_millis()))?;
+        let tls = postgres.offer_tls().await?;
+        postgres.write(&shipped, &format!("{shipped_text}{CONFIGURATION}wal_receiver_timeout = {}ms\n{tls}", unheard.as_millis()))?;
         postgres.write(&template.join("pg_hba.conf"), ACCESS)?;
         Ok(postgres)
+    }
+
+    /// The settings that switch TLS on, where the servers were built with it.
+    async fn offer_tls(&mut self) -> Result<String, Error> {
+        let mut library = self.command("postgres");
+        let output = library.arg("-D").arg(self.template()).args(["-C", "ssl_library"]).output().await.map_err(|source| self.spawn_error(source))?;
+        if String::from_utf8_lossy(&output.stdout).trim().is_empty() {
+            return Ok(String::new());
+        }
+        let made = Certificates::make()?;
+        let (certificate, key, authority) = (self.home.join("server.crt"), self.home.join("server.key"), self.home.join("rds-ca.pem"));
+        self.write(&certificate, &made.server)?;
+        self.write(&key, &made.key)?;
+        self.write(&authority, &made.authority)?;
+        self.authority = Some(authority);
+        Ok(format!("ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n", certificate.display(), key.display()))
     }
 
     pub(crate) fn data_folder(&self, region: &str, identifier: &str, resource: &str) -> PathBuf {

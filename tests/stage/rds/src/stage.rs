@@ -108,6 +108,12 @@ impl Rds {
         self.owner.addr
     }
 
+    /// PEM file of the CA that the servers' certificates are signed by, as Amazon RDS has its bundle; none where the servers were built
+    /// without TLS.
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.inner.postgres.authority.clone()
+    }
+
     /// Ends every server, at once but in order. The data stays where it is.
     pub async fn shutdown(&self) {
         self.inner.tasks().abort_all();

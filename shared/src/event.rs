@@ -3,6 +3,11 @@
 //! An event is a nudge: it may bring a word of evidence or of the operator, never the state of the world. One delivery
 //! can hold several records, and one that can't be read does not silence the others; it is an error all the same, so
 //! that the delivery ends in the dead-letter queue.
+//!
+//! ```text
+//! invoked (IAM decides by whom)   tick, drill, rotation step, order, progress
+//! from a topic (its policy does)  alarm, progress: evidence and a nudge, no word of a person
+//! ```
 
 use aws_lambda_events::sns::SnsEvent;
 use jiff::{SignedDuration, Timestamp};
@@ -126,6 +131,8 @@ pub enum Unreadable {
     Unknown,
     #[error("the event looks like {what} but cannot be read: {source}; see {example}")]
     Malformed { what: &'static str, example: &'static str, source: serde_json::Error },
+    #[error("a topic brings alarms and progress, and this message is {0}; invoke the function with it")]
+    NotByTopic(&'static str),
     #[error("the alarm's StateChangeTime `{0}` is no time; see events/alarm.json")]
     Time(String),
     #[error("the alarm's state `{0}` is none of ALARM, OK, INSUFFICIENT_DATA")]
@@ -205,7 +212,13 @@ fn parse_message(message: &str) -> Result<Trigger, Unreadable> {
     let malformed = |source| Unreadable::Malformed { what: "a message of a topic", example: "events/alarm.json", source };
     let message: Value = serde_json::from_str(message).map_err(malformed)?;
     if message.get("AlarmArn").is_none() && message.get("AlarmName").is_none() {
-        return parse_one(&message);
+        // Who may publish to a topic may not therefore fail over, drill, or rotate: those take the right to invoke.
+        return match parse_one(&message)? {
+            progress @ Trigger::Progress { .. } => Ok(progress),
+            Trigger::Operator(_) => Err(Unreadable::NotByTopic("an operator's order")),
+            Trigger::Rotation(_) => Err(Unreadable::NotByTopic("a rotation step")),
+            Trigger::Tick | Trigger::Drill | Trigger::Alarm(_) => Err(Unreadable::NotByTopic("a schedule's event")),
+        };
     }
     let alarm = AlarmMessage::deserialize(&message).map_err(|source| Unreadable::Malformed {
         what: "a CloudWatch alarm",

@@ -1,7 +1,8 @@
 //! Who saw the primary how, and since when; and what all of them together say.
 //!
 //! Missing or stale evidence is [`Word::Unknown`], and unknown never confirms anything. Alarms arrive twice, late and out
-//! of order, so a word is replaced only by one that was spoken later.
+//! of order, so a word is replaced only by one that was spoken later. An alarm is only told, by a topic, to which others may
+//! publish: a quorum of any word holds at least one observer that Relight itself asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,34 +135,42 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Enough independent observers say Down at this moment.
+    /// Enough independent observers say Down at this moment, and one of them was asked.
     pub fn quorum_down(&self, plan: &Plan) -> bool {
-        self.down.len() >= plan.policy.quorum
+        self.down.len() >= plan.policy.quorum && self.down.keys().any(|source| self.was_asked(plan, source))
     }
 
     /// The moment from which the quorum had said Down for the dwell; `None` while it has not.
     pub fn confirmed_at(&self, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
-        held_since(&self.down, plan, now)
+        self.held_since(&self.down, plan, now)
     }
 
     /// Enough independent observers have said Up for the dwell, and not as many say Down: where the quorum is no majority both
     /// can be, and a run would be confirmed and stood down without end.
     pub fn back(&self, plan: &Plan, now: Timestamp) -> bool {
-        held_since(&self.up, plan, now).is_some() && !self.quorum_down(plan)
+        self.held_since(&self.up, plan, now).is_some() && !self.quorum_down(plan)
     }
 
     /// The first Down among those that hold now.
     pub fn first_down(&self) -> Option<Timestamp> {
         self.down.values().min().copied()
     }
-}
 
-fn held_since(words: &BTreeMap<String, Timestamp>, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
-    let mut since: Vec<Timestamp> = words.values().copied().collect();
-    since.sort();
-    let complete = *since.get(plan.policy.quorum.max(1) - 1)?;
-    let confirmed = complete.saturating_add(plan.policy.dwell).unwrap_or(Timestamp::MAX);
-    (confirmed <= now).then_some(confirmed)
+    /// Whether a source's word is of an observer that Relight asked, and not one that came by a topic: whoever may publish there can speak
+    /// for all of those.
+    fn was_asked(&self, plan: &Plan, source: &str) -> bool {
+        self.speakers.get(source).and_then(|name| plan.observer(name)).is_some_and(|observer| !observer.is_told())
+    }
+
+    /// From when on so many as the quorum asks for, one of them asked, had said so for the dwell.
+    fn held_since(&self, words: &BTreeMap<String, Timestamp>, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+        let mut since: Vec<Timestamp> = words.values().copied().collect();
+        since.sort();
+        let complete = *since.get(plan.policy.quorum.max(1) - 1)?;
+        let asked = words.iter().filter(|(source, _)| self.was_asked(plan, source)).map(|(_, since)| *since).min()?;
+        let confirmed = complete.max(asked).saturating_add(plan.policy.dwell).unwrap_or(Timestamp::MAX);
+        (confirmed <= now).then_some(confirmed)
+    }
 }
 
 #[cfg(test)]

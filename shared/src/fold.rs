@@ -44,12 +44,14 @@ fn hear_alarm(plan: &Plan, snapshot: &Snapshot, alarm: &AlarmNotice, by: &str, n
         return say(format!("ignored {}: no observer of the plan names it", alarm.arn));
     };
     let mut evidence = snapshot.evidence.clone();
-    match evidence.hear_change(&observer.name, alarm.word, alarm.changed_at, alarm.reason.as_str()) {
+    // A time to come would let this word outlast looks that are made after it was heard.
+    let changed_at = alarm.changed_at.min(now);
+    match evidence.hear_change(&observer.name, alarm.word, changed_at, alarm.reason.as_str()) {
         Heard::Older => say(format!("ignored an older word of {}", observer.name)),
         // The same change delivered twice: nothing to write.
         Heard::Again => say(format!("{} still says {:?}", observer.name, alarm.word)),
         Heard::Changed => {
-            let said = format!("{} says {:?} since {}: {}", observer.name, alarm.word, alarm.changed_at, alarm.reason);
+            let said = format!("{} says {:?} since {changed_at}: {}", observer.name, alarm.word, alarm.reason);
             let entries = snapshot.head.open_run().map(|run| (run.id.clone(), entry(EntryKind::Evidence, &said, by, now)));
             Folded { evidence: Some(evidence), entries: entries.into_iter().collect(), said: vec![said], ..Folded::default() }
         }

@@ -105,6 +105,28 @@ fn a_progress_notice_reads_alike_by_hand_and_over_sns() {
     assert_eq!(only("progress.json"), only("progress-sns.json"));
 }
 
+/// What a message of a topic says, in the envelope of SNS.
+fn by_topic(message: &Value) -> Parsed {
+    let mut event = load("progress-sns.json");
+    event["Records"][0]["Sns"]["Message"] = json!(message.to_string());
+    parse(&event)
+}
+
+#[test]
+fn whoever_publishes_to_a_topic_gives_no_order_starts_no_drill_and_rotates_nothing() {
+    let folder = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")).expect("events/");
+    let names = folder.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
+    let directly = |name: &str| name.starts_with("operator-") || name.starts_with("rotation-") || name.starts_with("tick") || name == "drill.json";
+    let names: Vec<String> = names.filter(|name| directly(name)).collect();
+    assert!(names.len() >= 18, "{names:?}");
+    for name in names {
+        let parsed = by_topic(&load(&name));
+        assert!(parsed.triggers.is_empty(), "{name}: {:?}", parsed.triggers);
+        assert!(parsed.unreadable[0].to_string().contains("a topic brings alarms and progress"), "{name}: {}", parsed.unreadable[0]);
+    }
+    assert_eq!(by_topic(&load("progress.json")).triggers, [only("progress.json")]);
+}
+
 #[test]
 fn the_four_steps_of_a_rotation_are_told_apart() {
     let step = |name| match only(name) {

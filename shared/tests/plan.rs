@@ -99,6 +99,17 @@ fn a_quorum_that_the_dark_would_silence_is_refused() {
 }
 
 #[test]
+fn a_plan_whose_every_observer_is_an_alarm_is_refused() {
+    let (from, to) = (GOOD.find("[[observer]]").expect("observers"), GOOD.find("[drill]").expect("a drill"));
+    let alarm = |name: &str| {
+        format!("[[observer]]\nname = \"{name}\"\nkind = \"alarm\"\narn = \"arn:aws:cloudwatch:us-west-2:123456789012:alarm:{name}\"\n\n")
+    };
+    let found = mistakes(&format!("{}{}{}{}", &GOOD[..from], alarm("errors"), alarm("latency"), &GOOD[to..]));
+    assert_eq!(found.0.len(), 1, "{found}");
+    assert!(found.0[0].reason.contains("alarms alone confirm nothing"), "{found}");
+}
+
+#[test]
 fn all_mistakes_are_listed_in_the_order_of_their_lines() {
     let text = GOOD.replace("desired = 4", "desired = 0").replace("rpo = \"5m\"", "rpo = \"-5m\"").replace("quorum = 2", "quorum = 7");
     let found = mistakes(&text);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use relight::plan::{Plan, ResourceId};
 use relight::ports::{Entry, EntryKind};
-use relight::report::{Report, page};
+use relight::report::{Lost, Report, page};
 use relight::run::{Mode, Phase, Run, RunId, Words};
 use relight::state::{CapacityStep, CopyStep, DatabaseStep, FrozenLag, SecretStep, Snapshot, Validation};
 
@@ -190,4 +190,18 @@ fn the_page_needs_nothing_from_outside_and_escapes_what_it_shows() {
     if let Some(folder) = option_env!("RELIGHT_PAGES") {
         std::fs::write(format!("{folder}/failover.html"), page).expect("written");
     }
+}
+
+#[test]
+fn what_was_really_lost_stands_beside_the_estimate_once_it_was_counted() {
+    let (snapshot, run) = failover(Some(14.0));
+    let mut report = Report::build(&plan(), &snapshot, &run, &[]);
+    let unknown = |report: &Report| report.not_proven.iter().any(|line| line.starts_with("how many rows were lost"));
+    assert!(unknown(&report) && !report.json().expect("JSON").contains("\"lost\""));
+
+    report.count(Lost { rows: 40, seconds: 1.9 });
+    assert!(!unknown(&report));
+    assert!(page(&report).contains("40 rows"));
+    let read: Report = serde_json::from_str(&report.json().expect("JSON")).expect("a report");
+    assert_eq!(read, report);
 }

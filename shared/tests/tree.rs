@@ -82,7 +82,8 @@ fn the_core_without_features_knows_no_sdk_and_no_network() {
 #[test]
 fn a_feature_brings_its_own_services_and_no_others() {
     let sdks = |features: &str| tree(features).into_iter().filter(|name| name.starts_with("aws-sdk-")).collect::<Vec<_>>();
-    // aws-config's own: roles are assumed over STS.
-    assert_eq!(sdks("database"), ["aws-sdk-cloudwatch", "aws-sdk-dynamodb", "aws-sdk-rds", "aws-sdk-sns", "aws-sdk-sts"]);
+    assert_eq!(sdks("database"), ["aws-sdk-cloudwatch", "aws-sdk-dynamodb", "aws-sdk-rds", "aws-sdk-sns"]);
+    // A person's machine alone assumes roles; no function carries STS.
+    assert_eq!(sdks("profiles"), ["aws-sdk-dynamodb", "aws-sdk-sns", "aws-sdk-sts"]);
     assert_eq!(sdks("login"), Vec::<String>::new());
 }

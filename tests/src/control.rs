@@ -237,17 +237,21 @@ impl Control {
         self.deliver_notices();
     }
 
+    /// A message of a topic that all functions subscribe to, whoever published it.
+    pub fn publish(&mut self, message: &Value) {
+        let mut event: Value = serde_json::from_str(include_str!("../../events/progress-sns.json")).expect("a fixture");
+        event["Records"][0]["Sns"]["Message"] = Value::from(message.to_string());
+        for to in self.shuffled() {
+            self.deliver(to, &event, RETRIES);
+        }
+    }
+
     fn deliver_notices(&mut self) {
         let notices = self.world.notices.since(self.heard);
         self.heard += notices.len();
         for notice in notices {
             let Notice::Progress { plan, run, what } = notice else { continue };
-            let message = json!({ "relight": "progress", "plan": plan, "run": run, "what": what }).to_string();
-            let mut event: Value = serde_json::from_str(include_str!("../../events/progress-sns.json")).expect("a fixture");
-            event["Records"][0]["Sns"]["Message"] = Value::from(message);
-            for to in self.shuffled() {
-                self.deliver(to, &event, RETRIES);
-            }
+            self.publish(&json!({ "relight": "progress", "plan": plan, "run": run, "what": what }));
         }
     }
 

@@ -10,7 +10,7 @@ use relight::aws::start::{Environment, serve};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let work = MonthlyDrill {
         reports: S3Reports::new(&environment.aws, environment.settings.reports.clone()),
         validate: Probe::new(Dns::new(environment.settings.resolver.as_deref())),

@@ -7,7 +7,7 @@ use relight::aws::start::{Environment, serve};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let work = PromoteReplica::new(AwsDatabase::new(&environment.aws));
     serve(environment, work).await
 }

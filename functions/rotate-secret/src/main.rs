@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let secrets = AwsSecrets::new(&environment.aws, environment.settings.rotation_function.clone());
     let work = Mutex::new(RotateSecret::new(secrets, PgLogin::from_env(), AwsDatabase::new(&environment.aws)));
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| handle(&environment, &work, event).await)).await

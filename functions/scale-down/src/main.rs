@@ -10,7 +10,7 @@ use scale_down::ScaleDown;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let work = ScaleDown {
         compute: AwsCompute::new(&environment.aws),
         database: AwsDatabase::new(&environment.aws),

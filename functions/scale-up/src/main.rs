@@ -8,7 +8,7 @@ use scale_up::ScaleUp;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let work = ScaleUp::new(AwsCompute::new(&environment.aws));
     serve(environment, work).await
 }

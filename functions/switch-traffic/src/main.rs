@@ -9,7 +9,7 @@ use switch_traffic::SwitchTraffic;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let environment = Environment::load().await?;
+    let environment = Environment::load()?;
     let traffic = AwsTraffic::new(&environment.aws, environment.settings.resolver.as_deref());
     let database = AwsDatabase::new(&environment.aws);
     serve(environment, SwitchTraffic { traffic, database }).await

@@ -8,7 +8,8 @@ use watch_primary::WatchPrimary;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let environment = Environment::load().await?;
-    let eyes = AwsEyes::new(&environment.aws, environment.settings.resolver.as_deref());
+    let environment = Environment::load()?;
+    let settings = &environment.settings;
+    let eyes = AwsEyes::new(&environment.aws, settings.resolver.as_deref(), settings.heartbeat);
     serve(environment, WatchPrimary { eyes }).await
 }

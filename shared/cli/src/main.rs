@@ -1,13 +1,13 @@
-//! `relight`: the plan, from a file into the journal. Everything else is said to a function by `cargo lambda invoke`.
+//! `relight`: the plan, from a file into the journal and into the parameters of its control stack. Everything else is said to a function by `cargo lambda invoke`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{fs, io};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use relight::aws::Aws;
 use relight::aws::journal::DynamoJournal;
-use relight::plan::{Mistakes, NotPut, Plan, put};
+use relight::plan::{Mistakes, NotPut, Plan, put, stack};
 use relight::ports::{Journal, JournalError, Written};
 
 #[derive(Parser)]
@@ -22,6 +22,9 @@ enum Noun {
     /// The plan of a workload.
     #[command(subcommand)]
     Plan(PlanVerb),
+    /// The control stack of a plan, infra/control.
+    #[command(subcommand)]
+    Stack(StackVerb),
 }
 
 #[derive(Subcommand)]
@@ -37,6 +40,24 @@ enum PlanVerb {
     },
 }
 
+#[derive(Subcommand)]
+enum StackVerb {
+    /// Prints the parameters that the plan knows, ARNs above all; changes nothing.
+    Parameters {
+        file: PathBuf,
+        #[arg(long, value_enum, default_value_t = Format::Sam)]
+        format: Format,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// One argument of `sam deploy --parameter-overrides`.
+    Sam,
+    /// CloudFormation's file of parameters.
+    Json,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{file} cannot be read: {source}")]
@@ -45,6 +66,8 @@ enum Failure {
     Mistakes { file: String, mistakes: Mistakes },
     #[error("not put: {0}")]
     NotPut(#[from] NotPut),
+    #[error(transparent)]
+    NoArn(#[from] stack::NoArn),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("the runtime cannot start: {0}")]
@@ -64,13 +87,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(Noun::Plan(verb): Noun) -> Result<String, Failure> {
-    match verb {
-        PlanVerb::Check { file } => {
+fn run(noun: Noun) -> Result<String, Failure> {
+    match noun {
+        Noun::Stack(StackVerb::Parameters { file, format }) => {
+            let parameters = stack::parameters(&read(&file)?.0)?;
+            Ok(match format {
+                Format::Sam => stack::sam(&parameters),
+                Format::Json => stack::json(&parameters),
+            })
+        }
+        Noun::Plan(PlanVerb::Check { file }) => {
             let (plan, _) = read(&file)?;
             Ok(format!("{}: a good plan, {} to {}", plan.name, plan.primary, plan.standby))
         }
-        PlanVerb::Put { file, table } => {
+        Noun::Plan(PlanVerb::Put { file, table }) => {
             let (plan, text) = read(&file)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
             let version = runtime.block_on(put_plan(&plan, &text, table))?;

@@ -17,15 +17,17 @@ use crate::ports::{CallError, Eyes, Fetched};
 #[derive(Debug)]
 pub struct AwsEyes {
     aws: Aws,
+    /// The template may leave the heartbeat's permission out.
+    beats: bool,
     dns: Dns,
     probe: Probe,
 }
 
 impl AwsEyes {
     /// `resolver` is the DNS server to ask, `ip:port`; the system's where it is absent.
-    pub fn new(aws: &Aws, resolver: Option<&str>) -> AwsEyes {
+    pub fn new(aws: &Aws, resolver: Option<&str>, beats: bool) -> AwsEyes {
         let dns = Dns::new(resolver);
-        AwsEyes { aws: aws.clone(), probe: Probe::new(dns.clone()), dns }
+        AwsEyes { aws: aws.clone(), beats, probe: Probe::new(dns.clone()), dns }
     }
 }
 
@@ -39,6 +41,9 @@ impl Eyes for AwsEyes {
     }
 
     async fn heartbeat(&self, plan: &Plan) -> Result<(), CallError> {
+        if !self.beats {
+            return Ok(());
+        }
         // Made anew each minute: a client over the shared connector is cheap, and the plan may name another Region by then.
         let config = aws_sdk_cloudwatch::config::Builder::from(&self.aws.primary(&plan.primary)).interceptor(self.aws.counter()).build();
         let plan = Dimension::builder().name("Plan").value(&plan.name).build();

@@ -30,8 +30,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
@@ -39,6 +43,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 pub use error::failed;
@@ -59,15 +64,28 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Reads Region and credentials from the environment, as Lambda sets them.
-    pub async fn load() -> Aws {
-        let config = aws_config::defaults(BehaviorVersion::latest())
+    /// With what Lambda gives a function: the credentials of its role and its Region, both for as long as the process lives.
+    ///
+    /// Not by `aws_config`: its chain of profiles, containers, instance metadata and STS would be linked though a function uses nothing of it, and
+    /// where a variable is missing it would look for credentials on the network.
+    pub fn in_lambda(region: String, credentials: Credentials, endpoint: Option<String>) -> Aws {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .time_source(SharedTimeSource::new(SystemTimeSource::new()))
             .http_client(OneConnector::https())
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(2)).operation_attempt_timeout(ATTEMPT).build())
-            .load()
-            .await;
-        Aws { config, calls: Calls::default() }
+            .retry_config(retries())
+            .timeout_config(timeouts());
+        Aws::from_config(endpoint.into_iter().fold(config, |config, url| config.endpoint_url(url)).build())
+    }
+
+    /// With what a person's machine offers: variables, profiles, web identity.
+    #[cfg(feature = "profiles")]
+    pub async fn load() -> Aws {
+        let config = aws_config::defaults(BehaviorVersion::latest());
+        Aws::from_config(config.http_client(OneConnector::https()).retry_config(retries()).timeout_config(timeouts()).load().await)
     }
 
     /// From a configuration made elsewhere: tests on the wire.
@@ -109,6 +127,14 @@ impl Aws {
     pub fn counter(&self) -> Calls {
         self.calls.clone()
     }
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3)
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(Duration::from_secs(2)).operation_attempt_timeout(ATTEMPT).build()
 }
 
 /// Requests sent, retries included, as `service:Operation` to their number.

@@ -4,6 +4,7 @@ use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -36,10 +37,18 @@ pub struct Settings {
     pub resolver: Option<String>,
     /// ARN of rotate-secret, for RotateSecret.
     pub rotation_function: String,
+    /// The Region in which the function runs, the standby.
+    pub region: String,
+    /// Of the function's role. Lambda makes a new process rather than new credentials.
+    pub credentials: Credentials,
+    /// Where all of AWS is to be found, on the stage.
+    pub endpoint: Option<String>,
+    /// Whether the watcher's role may put its heartbeat into the primary Region.
+    pub heartbeat: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the environment lacks {0}; the template infra/control sets it, deploy the function from there")]
+#[error("the environment lacks {0}; Lambda and the template infra/control set it, deploy the function from there")]
 pub struct MissingSetting(&'static str);
 
 impl Settings {
@@ -57,6 +66,16 @@ impl Settings {
             reports: get("RELIGHT_REPORTS")?,
             resolver: get("RELIGHT_RESOLVER").ok(),
             rotation_function: get("RELIGHT_ROTATION_FUNCTION")?,
+            region: get("AWS_REGION")?,
+            credentials: Credentials::new(
+                get("AWS_ACCESS_KEY_ID")?,
+                get("AWS_SECRET_ACCESS_KEY")?,
+                get("AWS_SESSION_TOKEN").ok(),
+                None,
+                "Lambda's environment",
+            ),
+            endpoint: get("AWS_ENDPOINT_URL").ok(),
+            heartbeat: variable("RELIGHT_HEARTBEAT").is_none_or(|said| said != "no"),
         })
     }
 }
@@ -72,9 +91,9 @@ pub struct Environment {
 }
 
 impl Environment {
-    pub async fn load() -> Result<Environment, MissingSetting> {
+    pub fn load() -> Result<Environment, MissingSetting> {
         let settings = Settings::from_env()?;
-        let aws = Aws::load().await;
+        let aws = Aws::in_lambda(settings.region.clone(), settings.credentials.clone(), settings.endpoint.clone());
         let journal = DynamoJournal::new(&aws, settings.table.clone(), settings.plan.clone());
         let notices = SnsNotices::new(&aws, settings.progress_topic.clone(), settings.people_topic.clone());
         Ok(Environment { aws, settings, journal, notices, warm: AtomicBool::new(false) })

@@ -130,6 +130,28 @@ fn a_quorum_is_confirmed_when_its_last_member_has_said_so_for_the_dwell() {
 }
 
 #[test]
+fn alarms_alone_are_no_quorum_however_many_they_are() {
+    let mut situation = Situation::peace();
+    // The checkers said Up a moment before the alarm over their health check: what counts of the two is told, not seen.
+    situation.hears("checkers", Word::Up, 0).hears("errors", Word::Down, 10).hears("unhealthy", Word::Down, 10);
+    let verdict = situation.journal.evidence.judge(&plan(), at(100));
+    assert_eq!(verdict.speakers.values().filter(|name| ["errors", "unhealthy"].contains(&name.as_str())).count(), 2);
+    assert!(verdict.down.len() == 2 && !verdict.quorum_down(&plan()));
+    assert_eq!(verdict.confirmed_at(&plan(), at(100)), None);
+    situation.hears("errors", Word::Up, 110).hears("unhealthy", Word::Up, 110);
+    assert!(!situation.journal.evidence.judge(&plan(), at(300)).back(&plan(), at(300)), "nor do they call a failover back");
+}
+
+#[test]
+fn the_dwell_of_a_quorum_begins_no_sooner_than_the_word_of_one_that_was_asked() {
+    let mut situation = Situation::peace();
+    situation.plan.policy.quorum = 1;
+    situation.hears("errors", Word::Down, 0).hears("probe", Word::Down, 50);
+    let confirmed = |seconds| situation.journal.evidence.judge(&situation.plan, at(seconds)).confirmed_at(&situation.plan, at(seconds));
+    assert_eq!((confirmed(100), confirmed(110)), (None, Some(at(110))));
+}
+
+#[test]
 fn back_is_a_quorum_of_up_over_the_dwell() {
     let mut situation = Situation::peace();
     situation.hears("probe", Word::Up, 0);

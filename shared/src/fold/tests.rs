@@ -50,6 +50,12 @@ mod alarms {
     }
 
     #[test]
+    fn of_a_time_to_come_it_counts_from_now() {
+        let folded = hear(&Situation::peace(), alarm(Word::Up, 170));
+        assert_eq!(folded.evidence.unwrap().observers["errors"].since, at(10), "a look made after it knows better");
+    }
+
+    #[test]
     fn of_another_account_it_is_ignored_and_said() {
         refused(&hear(&Situation::peace(), AlarmNotice { account: "999999999999".to_owned(), ..alarm(Word::Down, 5) }), "account 999999999999");
     }

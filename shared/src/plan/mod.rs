@@ -4,6 +4,7 @@
 //! [`validate`]'s, which lists every mistake at once. docs/plan.md shows every key.
 
 mod put;
+pub mod stack;
 mod validate;
 
 use jiff::SignedDuration;
@@ -282,6 +283,11 @@ impl Observer {
             ObserverKind::Checkers { health_check, .. } | ObserverKind::Alarm { health_check: Some(health_check), .. } => health_check,
             ObserverKind::Probe { .. } | ObserverKind::Alarm { health_check: None, .. } => &self.name,
         }
+    }
+
+    /// Whether its word comes by a topic, rather than from a look of Relight's own.
+    pub fn is_told(&self) -> bool {
+        matches!(self.kind, ObserverKind::Alarm { .. })
     }
 
     /// Whether its word still arrives when the primary Region and us-east-1 are dark.

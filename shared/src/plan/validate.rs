@@ -281,6 +281,12 @@ impl Found {
                 ObserverKind::Alarm { arn, .. } => self.alarm(plan, &key("arn"), arn),
             }
         }
+        self.unless(
+            plan.observers.iter().any(|observer| !observer.is_told()),
+            "policy.quorum",
+            "every observer is an alarm, and alarms alone confirm nothing: whoever may publish to their topics could fail over",
+            "add a probe or the checkers' verdict, which Relight asks itself",
+        );
         let sources: BTreeSet<&str> = plan.observers.iter().map(|observer| observer.source()).collect();
         let quorum = plan.policy.quorum;
         self.unless(quorum >= 1, "policy.quorum", "a quorum of none confirms everything", "ask for at least 1, better 2");

@@ -94,6 +94,9 @@ fn tiles(report: &Report) -> Markup {
         div .tiles {
             (tile("Recovery time (RTO)", report.measured.rto_seconds, report.objectives.rto_seconds, "not recovered"))
             (tile("Estimated loss (RPO)", report.measured.rpo_seconds, report.objectives.rpo_seconds, loss))
+            @if let Some(lost) = &report.measured.lost {
+                div .tile { span .soft { "Really lost, by comparing both databases" } b { (lost.rows) " rows" } span .soft { "written within " (seconds(lost.seconds)) } }
+            }
             div .tile { span .soft { "From the first evidence to the first request" } b { (first_request(report).map_or("none".to_owned(), seconds)) } span .soft { (report.calls.values().sum::<u32>()) " requests to AWS in all" } }
         }
     }

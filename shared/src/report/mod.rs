@@ -18,6 +18,8 @@ use crate::state::Snapshot;
 
 pub use html::page;
 
+const ROWS_UNKNOWN: &str = "how many rows were lost: that is counted when the old primary can be read again";
+
 /// One run, as people and auditors read it. Times are UTC, durations are seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -64,6 +66,17 @@ pub struct Measured {
     pub rpo_seconds: Option<f64>,
     /// What each database was judged to lose at most, by its name.
     pub lag: BTreeMap<String, Lag>,
+    /// What was really lost, once both databases have been compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+}
+
+/// Rows that were committed at the old writer and never reached the new one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lost {
+    pub rows: u64,
+    /// The time over which they were written, in the unit of the estimate.
+    pub seconds: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,6 +159,12 @@ impl Report {
         }
     }
 
+    /// Takes in what a comparison of both databases counted: a failover ends long before the old primary can be read again.
+    pub fn count(&mut self, lost: Lost) {
+        self.not_proven.retain(|line| line != ROWS_UNKNOWN);
+        self.measured.lost = Some(lost);
+    }
+
     /// The documented form.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
@@ -170,6 +189,7 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
         rto_seconds: recovery_time(plan, progress, run).map(|took: SignedDuration| took.as_secs_f64()),
         rpo_seconds: if promoted && !lag.is_empty() { largest } else { None },
         lag,
+        lost: None,
     }
 }
 
@@ -185,10 +205,10 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
             not_proven.push(format!("that the old writer of {} is fenced: the plan names no quarantine security group", database.name));
         }
         for (name, fence) in snapshot.progress.traffic.fenced.iter().filter(|(_, fence)| fence.done_at.is_none()) {
-            not_proven.push(format!("that the old writer of {name} is fenced: {}; it is tried again each minute", fence.last));
+            not_proven.push(format!("that the old writer of {name} is fenced: {}", fence.last));
         }
         if run.phase == Phase::Active {
-            not_proven.push("how many rows were lost: that is counted when the old primary can be read again".to_owned());
+            not_proven.push(ROWS_UNKNOWN.to_owned());
         }
     }
     for database in &plan.databases {

@@ -9,16 +9,20 @@
 //! ```
 //!
 //! Everything is on loopback, on free ports, and ends with the stage: two can stand side by side. What is deployed comes from
-//! templates alone, `infra/control` for Relight and `tests/stage/workload` for the workload.
+//! templates alone, those that AWS gets: `infra/examples/pilot-light` for the workload, the others of `infra` for Relight.
 //!
 //! Two factors shorten time, [`Speed::waits`] for what AWS lets one wait for (health checks, ticks, TTLs, the dwell) and
 //! [`Speed::hold`] for the hour of a drill.
 
+mod alarms;
 pub mod aws;
+pub mod count;
+pub mod coverage;
 mod emulators;
 mod groups;
 pub mod layout;
 pub mod observe;
+pub mod plan;
 pub mod scenes;
 mod stage;
 mod workload;
@@ -26,7 +30,7 @@ mod workload;
 use std::path::PathBuf;
 
 pub use stage::{Options, Speed, Stage};
-pub use workload::environment;
+pub use workload::{Workload, environment};
 
 /// The account of both emulators.
 pub const ACCOUNT: &str = "123456789012";

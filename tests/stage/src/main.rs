@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use relight_stage::layout::Layout;
-use relight_stage::{Error, Options, STANDBY, Stage, scenes};
+use relight_stage::{Error, Options, STANDBY, Stage, count, scenes};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,6 +24,10 @@ enum Scene {
     Failover,
     /// The monthly drill, its hour shortened.
     Drill,
+    /// Counts what minutes of peace and a drill call, and what that costs: the numbers of docs/cost.md.
+    Count,
+    /// The resource types of the templates that a stage cannot confirm, and why.
+    Unconfirmed,
     /// Stands until it is told to end, and says in a file how to reach it.
     Serve {
         /// The file, `target/stage/up.json`.
@@ -50,6 +54,17 @@ async fn main() -> ExitCode {
                 stage.shutdown().await;
                 let outcome = outcome?;
                 Ok(outcome.report.passed && outcome.differences().is_empty())
+            }
+            Scene::Count => {
+                let stage = start().await?;
+                let counted = count::count(&stage).await;
+                stage.shutdown().await;
+                println!("\n{}", counted?);
+                Ok(true)
+            }
+            Scene::Unconfirmed => {
+                unconfirmed();
+                Ok(true)
             }
             Scene::Serve { file } => serve(file).await.map(|()| true),
         }
@@ -81,6 +96,15 @@ async fn start() -> Result<Stage, Error> {
     let stage = Stage::start(Options { progress, ..Options::default() }).await?;
     println!("{:>5.1} s  the stage stands", began.elapsed().as_secs_f64());
     Ok(stage)
+}
+
+fn unconfirmed() {
+    for (heading, types) in [("accepted, not created", stage_deploy::ACCEPTED), ("created, and nothing acts by it", stage_deploy::INERT)] {
+        println!("{heading}:");
+        for (kind, why) in types {
+            println!("  {kind:<44} {why}");
+        }
+    }
 }
 
 async fn serve(file: PathBuf) -> Result<(), Error> {

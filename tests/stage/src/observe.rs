@@ -11,7 +11,7 @@ use relight::state::Snapshot;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
-use crate::workload::output;
+use crate::workload::{Workload, output};
 use crate::{Error, PRIMARY, STANDBY};
 
 /// Looks every 200 ms until `look` answers, or says what it saw last.
@@ -29,12 +29,20 @@ pub async fn until<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() 
 impl Stage {
     /// The journal, read as root: it is not the functions' role that looks.
     pub fn journal(&self) -> Result<DynamoJournal, Error> {
+        self.journal_of(&self.workload)
+    }
+
+    fn journal_of(&self, workload: &Workload) -> Result<DynamoJournal, Error> {
         let aws = Aws::from_config(crate::aws::config(self.router.url(), STANDBY));
-        Ok(DynamoJournal::new(&aws, output(&self.workload.control, "JournalTable")?, "shop".to_owned()))
+        Ok(DynamoJournal::new(&aws, output(&workload.control, "JournalTable")?, workload.name.clone()))
     }
 
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.journal()?.read().await.map_err(Error::part("reading the journal"))
+        self.snapshot_of(&self.workload).await
+    }
+
+    pub async fn snapshot_of(&self, workload: &Workload) -> Result<Snapshot, Error> {
+        self.journal_of(workload)?.read().await.map_err(Error::part("reading the journal"))
     }
 
     pub async fn history(&self, run: &RunId) -> Result<Vec<Entry>, Error> {
@@ -51,11 +59,16 @@ impl Stage {
 
     /// Whether the STOP object holds the primary out of traffic.
     pub async fn is_stopped(&self) -> Result<bool, Error> {
-        let bucket = output(&self.workload.control, "StopBucketName")?;
-        Ok(self.clients(STANDBY).s3.head_object().bucket(bucket).key("STOP").send().await.is_ok())
+        self.is_stopped_of(&self.workload).await
+    }
+
+    async fn is_stopped_of(&self, workload: &Workload) -> Result<bool, Error> {
+        let stop = self.clients(STANDBY).s3.head_object().bucket(&workload.plan.traffic.stop_bucket).key(&workload.plan.traffic.stop_key);
+        Ok(stop.send().await.is_ok())
     }
 
     /// Every field that a drill must leave as it was: services, scalable targets, groups, instances, secrets, STOP, the journal's head.
+    /// Of a workload that stands beside the first the last two are called by its name.
     pub async fn state(&self) -> Result<BTreeMap<String, Value>, Error> {
         let mut state = BTreeMap::new();
         for region in [PRIMARY, STANDBY] {
@@ -66,30 +79,46 @@ impl Stage {
                 state.extend(rows.into_iter().map(|(name, row)| (format!("{region} {kind} {name}"), row)));
             }
         }
-        state.insert("STOP".to_owned(), json!(self.is_stopped().await?));
-        let snapshot = self.snapshot().await?;
-        let head = json!({ "serving": snapshot.head.serving, "open_run": snapshot.head.open_run().map(|run| run.id.0.clone()), "hold": snapshot.head.hold, "plan_version": snapshot.head.plan_version });
-        state.insert("journal head".to_owned(), head);
-        state.insert("journal baseline".to_owned(), json!(snapshot.baseline.len()));
-        state.insert("journal obligations".to_owned(), json!(snapshot.obligations.len()));
-        state.insert("journal leases".to_owned(), json!(snapshot.leases.len()));
+        state.extend(self.state_of(&self.workload, "").await?);
+        for other in &self.others {
+            state.extend(self.state_of(other, &format!("{} ", other.name)).await?);
+        }
         Ok(state)
+    }
+
+    async fn state_of(&self, workload: &Workload, prefix: &str) -> Result<BTreeMap<String, Value>, Error> {
+        let snapshot = self.snapshot_of(workload).await?;
+        let head = json!({ "serving": snapshot.head.serving, "open_run": snapshot.head.open_run().map(|run| run.id.0.clone()), "hold": snapshot.head.hold, "plan_version": snapshot.head.plan_version });
+        let rows = [
+            ("STOP", json!(self.is_stopped_of(workload).await?)),
+            ("journal head", head),
+            ("journal baseline", json!(snapshot.baseline.len())),
+            ("journal obligations", json!(snapshot.obligations.len())),
+            ("journal leases", json!(snapshot.leases.len())),
+        ];
+        Ok(rows.into_iter().map(|(name, row)| (format!("{prefix}{name}"), row)).collect())
     }
 }
 
 type Rows = Vec<(String, Value)>;
 
 async fn services(clients: &crate::aws::Clients) -> Result<Rows, Error> {
-    let answer = clients.ecs.describe_services().cluster("shop").services("web").send().await.map_err(Error::part("describing services"))?;
-    let row = |service: &aws_sdk_ecs::types::Service| {
-        let strategy: Vec<Value> =
-            service.capacity_provider_strategy().iter().map(|share| json!([share.capacity_provider(), share.weight(), share.base()])).collect();
-        (
-            service.service_name().unwrap_or_default().to_owned(),
-            json!({ "desired": service.desired_count(), "running": service.running_count(), "strategy": strategy }),
-        )
+    let strategy = |service: &aws_sdk_ecs::types::Service| -> Vec<Value> {
+        service.capacity_provider_strategy().iter().map(|share| json!([share.capacity_provider(), share.weight(), share.base()])).collect()
     };
-    Ok(answer.services().iter().map(row).collect())
+    let mut rows = Vec::new();
+    let clusters = clients.ecs.list_clusters().send().await.map_err(Error::part("listing clusters"))?;
+    for cluster in clusters.cluster_arns() {
+        let listed = clients.ecs.list_services().cluster(cluster).send().await.map_err(Error::part("listing services"))?;
+        let answer = clients.ecs.describe_services().cluster(cluster).set_services(Some(listed.service_arns().to_vec()));
+        let answer = answer.send().await.map_err(Error::part("describing services"))?;
+        let cluster = cluster.rsplit('/').next().unwrap_or_default();
+        rows.extend(answer.services().iter().map(|service| {
+            let name = format!("{cluster}/{}", service.service_name().unwrap_or_default());
+            (name, json!({ "desired": service.desired_count(), "running": service.running_count(), "strategy": strategy(service) }))
+        }));
+    }
+    Ok(rows)
 }
 
 async fn targets(clients: &crate::aws::Clients) -> Result<Rows, Error> {

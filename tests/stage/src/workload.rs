@@ -1,9 +1,10 @@
-//! What the stage deploys: the workload in both Regions, its names, and Relight's control stack between them.
+//! What the stage deploys: the example of infra/ with Relight's own stacks, each from the template that AWS gets.
 //!
 //! ```text
-//! health check, alarm, topic (us-east-1) ─┐
-//! workload of the primary ─► its users ───┴─► control stack (standby) ─► names ─► the plan
-//!                         └─► workload of the standby: replica, pilot light
+//! network, both Regions ─┬─► database ─► its users ─► replica
+//!                        ├─► application, both Regions
+//!                        └─► global (us-east-1), alarms of the primary ─► control stack (standby)
+//! in peace: global once more, with its alarm ─► the plan
 //! ```
 
 use std::collections::BTreeMap;
@@ -12,169 +13,331 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use stage_deploy::{Deployed, Deployer, Stack};
+use relight::plan::Plan;
+use serde_json::Value;
+use stage_app::balancer::Balancer;
+use stage_app::fleet::Fleet;
+use stage_deploy::{Capability, Deployed, Deployer, Stack};
 use stage_rds::Rds;
 use tokio::process::Command;
-use uuid::Uuid;
 
+use crate::aws::Clients;
 use crate::layout::Layout;
+use crate::plan::{self, Differences};
 use crate::stage::Options;
 use crate::{ACCOUNT, Error, HEALTH, PRIMARY, STANDBY};
 
-/// The database that the shop writes to.
-pub(crate) const DATABASE: &str = "shop";
+const EXAMPLE: &str = "infra/examples/pilot-light";
+/// Relight's own template.
+pub(crate) const CONTROL: &str = "infra/control/template.yaml";
 
-/// Where the parts that stand before the deployment answer.
-pub(crate) struct Entries {
-    pub(crate) router: String,
-    pub(crate) dns: String,
-    pub(crate) primary_port: u16,
-    pub(crate) standby: SocketAddr,
+impl Workload {
+    /// The one database of the plan, in the primary Region.
+    pub fn database_id(&self) -> &str {
+        &self.plan.databases[0].primary
+    }
+
+    /// Its replica in the standby.
+    pub fn replica_id(&self) -> &str {
+        &self.plan.databases[0].replica
+    }
+
+    /// The secret that applications log in with: the plan's one that is rotated.
+    pub fn app_secret(&self) -> &str {
+        self.plan.secrets.iter().find(|secret| secret.rotate).map_or("", |secret| &secret.name)
+    }
+
+    /// The secret that alters users: the one that the application's names.
+    pub fn admin_secret(&self) -> &str {
+        self.plan.secrets.iter().find_map(|secret| secret.admin.as_deref()).unwrap_or_default()
+    }
+
+    /// The name of a deployed function, by the plan's word for it.
+    pub fn function(&self, name: &str) -> Result<String, Error> {
+        self.deployed(&camel(name))
+    }
+
+    /// The name of a function's role, which is what the router calls its caller.
+    pub fn role(&self, function: &str) -> Result<String, Error> {
+        self.deployed(&format!("{}Role", camel(function)))
+    }
+
+    /// The physical id of a resource that infra/control declares.
+    pub fn deployed(&self, logical: &str) -> Result<String, Error> {
+        let missing = || Error::Part { doing: "finding a resource", message: format!("infra/control declares no {logical}") };
+        self.control.resources.get(logical).map(|physical| physical.id.clone()).ok_or_else(missing)
+    }
 }
 
-/// What was deployed, by its outputs.
+/// `scale-up` to `ScaleUp`, as the template's logical ids are.
+fn camel(name: &str) -> String {
+    name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+/// Where the load balancers of a workload listen.
+pub(crate) struct Entries {
+    pub(crate) primary: Arc<Balancer>,
+    pub(crate) standby: Arc<Balancer>,
+}
+
+/// One workload with its Relight, by what its stacks gave.
 pub struct Workload {
+    /// The plan's name, after which everything is named.
+    pub name: String,
+    /// The network and the load balancer of each Region.
+    pub networks: [Deployed; 2],
+    pub database: Deployed,
+    pub replica: Deployed,
+    pub global: Deployed,
     pub control: Deployed,
-    pub health_check: String,
-    topic: String,
-    stop_bucket: String,
+    /// How the control stack was deployed.
+    pub stack: Stack,
+    /// The plan in force, and its file.
+    pub plan: Plan,
+    pub file: PathBuf,
+    /// The database within the instance, as the application's secret names it.
+    pub database_name: String,
     /// Every password that existed when the stage began, for the test that looks for them in all output.
     pub passwords: Vec<String>,
+    pub(crate) entries: Entries,
+    pub(crate) fleet: Arc<Fleet>,
 }
 
-/// Deploys everything but what watches the primary.
-pub(crate) async fn deploy(layout: &Layout, deployer: &Deployer, rds: &Rds, entries: &Entries) -> Result<Workload, Error> {
-    let passwords = [Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string()];
-    let (health, primary) = tokio::try_join!(
-        stack(layout, deployer, "shop-health", HEALTH, "tests/stage/workload/health.yaml", [("PrimaryPort", entries.primary_port.to_string())]),
-        stack(
-            layout,
-            deployer,
-            "shop-primary",
-            PRIMARY,
-            "tests/stage/workload/primary.yaml",
-            [
-                ("StandbyRegion", STANDBY.to_owned()),
-                ("DatabaseName", DATABASE.to_owned()),
-                ("AdminPassword", passwords[0].clone()),
-                ("AppPassword", passwords[1].clone())
-            ],
-        ),
-    )?;
-    users(rds, &passwords[1]).await?;
-    let source = output(&primary, "DatabaseArn")?;
-    let (control, _standby) = tokio::try_join!(
-        control(layout, deployer, entries, output(&health, "TopicArn")?),
-        stack(
-            layout,
-            deployer,
-            "shop-standby",
-            STANDBY,
-            "tests/stage/workload/standby.yaml",
-            [("SourceDatabaseArn", source), ("PrimaryRegion", PRIMARY.to_owned())],
-        ),
-    )?;
-    let stop_bucket = output(&control, "StopBucketName")?;
-    let check = output(&health, "PrimaryCheck")?;
-    let router_port = entries.router.rsplit(':').next().unwrap_or_default().to_owned();
-    let names = [("PrimaryCheck", check.clone()), ("StopPort", router_port), ("StopPath", format!("/{stop_bucket}/STOP"))];
-    stack(layout, deployer, "shop-records", HEALTH, "tests/stage/workload/records.yaml", names).await?;
-    Ok(Workload { control, health_check: check, topic: output(&health, "TopicArn")?, stop_bucket, passwords: passwords.to_vec() })
+/// Everything that deploying needs.
+pub(crate) struct Site<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) deployer: &'a Deployer,
+    pub(crate) rds: &'a Rds,
+    pub(crate) router: &'a str,
+    pub(crate) dns: SocketAddr,
+    pub(crate) options: &'a Options,
+    pub(crate) folder: &'a Path,
 }
 
-/// Sets the alarm over the primary's health check, and puts the plan in force. For when the workload is in peace: who has not yet seen
-/// the primary up would suspect it.
-pub(crate) async fn watch(
-    layout: &Layout,
-    deployer: &Deployer,
-    workload: &Workload,
-    entries: &Entries,
-    options: &Options,
-    folder: &Path,
-) -> Result<PathBuf, Error> {
-    let speed = options.speed;
-    let parameters = [("PrimaryCheck", workload.health_check.clone()), ("TopicArn", workload.topic.clone())];
-    let alarm = stack(layout, deployer, "shop-alarm", HEALTH, "tests/stage/workload/alarm.yaml", parameters).await?;
-    let values = [
-        ("account", ACCOUNT.to_owned()),
-        ("primary", PRIMARY.to_owned()),
-        ("standby", STANDBY.to_owned()),
-        ("stop_bucket", workload.stop_bucket.clone()),
-        ("primary_url", format!("http://127.0.0.1:{}", entries.primary_port)),
-        ("standby_url", format!("http://{}", entries.standby)),
-        ("health_check", workload.health_check.clone()),
-        ("alarm", output(&alarm, "AlarmArn")?),
-        ("hold", format!("{}s", speed.hold().as_secs())),
-        ("deadline", format!("{}s", options.drill_deadline.as_secs())),
-        ("dwell", format!("{}s", speed.shortened(60).as_secs().max(1))),
-        ("cool_down", format!("{}s", speed.shortened(900).as_secs().max(1))),
-    ];
-    let plan = write_plan(layout, folder, &values)?;
-    put_plan(layout, &entries.router, &output(&workload.control, "JournalTable")?, &plan).await?;
-    Ok(plan)
+/// The stacks of one workload, before anything runs in them.
+pub(crate) struct Stacks {
+    networks: [Deployed; 2],
+    database: Deployed,
+    pub(crate) replica: Deployed,
+    pub(crate) global: Deployed,
+    control: Deployed,
+    stack: Stack,
 }
 
-async fn control(layout: &Layout, deployer: &Deployer, entries: &Entries, health_topic: String) -> Result<Deployed, Error> {
-    let rds = |region: &str, name: &str| format!("arn:aws:rds:{region}:{ACCOUNT}:db:{name}");
-    let secret = |name: &str| format!("arn:aws:secretsmanager:{STANDBY}:{ACCOUNT}:secret:{name}-??????");
+/// The networks of both Regions, the primary's first: load balancers have names from here on.
+pub(crate) async fn networks(site: &Site<'_>, name: &str) -> Result<[Deployed; 2], Error> {
+    let network = |region: &'static str, addresses: &str| {
+        let parameters = [("Network", addresses.to_owned()), ("Protocol", "HTTP".to_owned()), ("Protect", "no".to_owned())];
+        site.example(name, "network", region, parameters)
+    };
+    let (primary, standby) = tokio::try_join!(network(PRIMARY, "10.20"), network(STANDBY, "10.30"))?;
+    Ok([primary, standby])
+}
+
+/// Everything else, but the alarm over the primary's health check: see [`watch`].
+pub(crate) async fn deploy(site: &Site<'_>, name: &str, networks: [Deployed; 2]) -> Result<Stacks, Error> {
+    // As the group's rules would: who compares the old writer with the new one is let in, and no application is.
+    site.rds.add_quarantine_group(&output(&networks[0], "QuarantineGroupId")?, &[&format!("{name}-relight-rotate-secret")]);
+    let data = async {
+        let parameters =
+            [("StandbyRegion", STANDBY.to_owned()), ("MultiAz", "false".to_owned()), ("Tls", "false".to_owned()), ("Protect", "no".to_owned())];
+        let database = site.example(name, "primary", PRIMARY, parameters).await?;
+        users(site, &database).await?;
+        let source = output(&database, "DatabaseArn")?;
+        let parameters =
+            [("SourceDatabaseArn", source), ("PrimaryRegion", PRIMARY.to_owned()), ("Tls", "false".to_owned()), ("Protect", "no".to_owned())];
+        let replica = site.example(name, "standby", STANDBY, parameters).await?;
+        site.rds.set_delay(STANDBY, &output(&replica, "ReplicaId")?, site.options.replication_delay);
+        Ok::<_, Error>((database, replica))
+    };
+    let applications = async {
+        let application = |region, provider: &str, sizes: Sizes| {
+            let mut parameters = vec![("Image", "shop".to_owned()), ("CapacityProvider", provider.to_owned())];
+            parameters.extend(sizes.map(|(parameter, size)| (parameter, size.to_string())));
+            site.example(name, "application", region, parameters)
+        };
+        tokio::try_join!(application(PRIMARY, "FARGATE", IN_PRIMARY), application(STANDBY, "FARGATE_SPOT", IN_STANDBY))
+    };
+    let relight = async {
+        let (global, alarms) = tokio::try_join!(global(site, name, &networks, false), alarms(site, name, &networks[0]))?;
+        let stack = control(site, name, output(&global, "TopicArn")?, output(&alarms, "AlarmTopicArn")?)?;
+        let control = site.put(&stack).await?;
+        Ok::<_, Error>((global, control, stack))
+    };
+    let ((database, replica), _applications, (global, control, stack)) = tokio::try_join!(data, applications, relight)?;
+    Ok(Stacks { networks, database, replica, global, control, stack })
+}
+
+type Sizes = [(&'static str, u32); 8];
+
+/// Small, as each task and each instance is a process here.
+const IN_PRIMARY: Sizes = [
+    ("Tasks", 3),
+    ("MinTasks", 3),
+    ("MaxTasks", 6),
+    ("Workers", 1),
+    ("MinWorkers", 1),
+    ("MaxWorkers", 2),
+    ("OnDemandBase", 1),
+    ("OnDemandPercentage", 100),
+];
+const IN_STANDBY: Sizes = [
+    ("Tasks", 1),
+    ("MinTasks", 1),
+    ("MaxTasks", 2),
+    ("Workers", 1),
+    ("MinWorkers", 1),
+    ("MaxWorkers", 2),
+    ("OnDemandBase", 0),
+    ("OnDemandPercentage", 0),
+];
+
+/// A workload that is in peace is watched from here on: its alarm is made, as who has not yet seen the primary up would suspect it, and its plan
+/// is put in force.
+pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: Entries, fleet: Arc<Fleet>) -> Result<Workload, Error> {
+    let Stacks { networks, database, replica, control, stack, .. } = stacks;
+    let global = global(site, name, &networks, true).await?;
+    let speed = site.options.speed;
+    let differences = Differences {
+        name: name.to_owned(),
+        account: ACCOUNT.to_owned(),
+        primary: PRIMARY.to_owned(),
+        standby: STANDBY.to_owned(),
+        quarantine_group: output(&networks[0], "QuarantineGroupId")?,
+        users_name: output(&global, "UsersName")?,
+        standby_name: output(&global, "StandbyName")?,
+        stop_bucket: output(&control, "StopBucketName")?,
+        verdict_name: output(&global, "VerdictName")?,
+        health_check: output(&global, "HealthCheckId")?,
+        alarm: output(&global, "AlarmArn")?,
+        primary_entry: entries.primary.addr(),
+        standby_entry: entries.standby.addr(),
+        hold: speed.hold(),
+        deadline: site.options.drill_deadline,
+        instance_class: site.options.instance_class.clone(),
+        dwell: speed.shortened(60),
+        cool_down: speed.shortened(900),
+    };
+    let text = plan::text(&differences)?;
+    let plan = Plan::parse(&text).map_err(|mistakes| Error::Part { doing: "reading the stage's plan", message: mistakes.to_string() })?;
+    let file = site.folder.join(if name == FIRST { "relight.toml".to_owned() } else { format!("{name}.toml") });
+    std::fs::write(&file, text).map_err(|source| Error::io("writing the stage's plan", source))?;
+    put_plan(site.layout, site.router, &output(&control, "JournalTable")?, &file).await?;
+    let (admin, app) = tokio::try_join!(secret(site, &database, "AdminSecretName"), secret(site, &database, "AppSecretName"))?;
+    let passwords = [&admin, &app].iter().filter_map(|value| value["password"].as_str().map(str::to_owned)).collect();
+    let database_name = app["dbname"].as_str().unwrap_or_default().to_owned();
+    Ok(Workload { name: name.to_owned(), networks, database, replica, global, control, stack, plan, file, database_name, passwords, entries, fleet })
+}
+
+/// The name of the workload that is always there.
+pub(crate) const FIRST: &str = "shop";
+
+async fn global(site: &Site<'_>, name: &str, networks: &[Deployed; 2], watches: bool) -> Result<Deployed, Error> {
     let parameters = [
-        ("PlanName", "shop".to_owned()),
-        ("PrimaryRegion", PRIMARY.to_owned()),
+        ("PlanName", name.to_owned()),
+        ("StandbyRegion", STANDBY.to_owned()),
+        ("DomainName", format!("{name}.example")),
+        ("PrimaryHost", output(&networks[0], "LoadBalancerDns")?),
+        ("StandbyHost", output(&networks[1], "LoadBalancerDns")?),
+        ("Protocol", "HTTP".to_owned()),
+        ("PrimaryServes", if watches { "yes" } else { "no" }.to_owned()),
+    ];
+    site.stack(&format!("{name}-global"), HEALTH, "infra/global/template.yaml", parameters).await
+}
+
+async fn alarms(site: &Site<'_>, name: &str, network: &Deployed) -> Result<Deployed, Error> {
+    let plan = plan::named(name)?;
+    let parameters = [
+        ("PlanName", name.to_owned()),
+        ("StandbyRegion", STANDBY.to_owned()),
+        ("LoadBalancer", output(network, "LoadBalancerName")?),
+        ("TargetGroup", output(network, "TargetGroupName")?),
+        ("Cluster", plan.services[0].cluster.clone()),
+        ("Service", plan.services[0].name.clone()),
+        ("Group", plan.groups[0].name.clone()),
+        ("Database", plan.databases[0].primary.clone()),
+    ];
+    site.stack(&format!("{name}-alarms"), PRIMARY, "infra/primary/template.yaml", parameters).await
+}
+
+/// Its parameters are the plan's names, which are there before the stacks are: what it may touch needs not stand yet.
+fn control(site: &Site<'_>, name: &str, health_topic: String, alarm_topic: String) -> Result<Stack, Error> {
+    let of_plan = relight::plan::stack::parameters(&plan::named(name)?).map_err(Error::part("reading the example's plan"))?;
+    let besides = [
         ("Architecture", "x86_64".to_owned()),
         ("HealthTopicArn", health_topic),
-        ("EcsServiceArns", format!("arn:aws:ecs:{STANDBY}:{ACCOUNT}:service/shop/web")),
-        ("AutoScalingGroupArns", format!("arn:aws:autoscaling:{STANDBY}:{ACCOUNT}:autoScalingGroup:*:autoScalingGroupName/shop-workers")),
-        ("ReplicaArns", rds(STANDBY, "shop-orders-replica")),
-        ("PrimaryDatabaseArns", rds(PRIMARY, "shop-orders")),
-        ("SecretArns", format!("{},{}", secret("shop/orders/admin"), secret("shop/orders/app"))),
-        ("ResolverAddress", entries.dns.clone()),
+        ("AlarmTopicArn", alarm_topic),
+        ("ResolverAddress", site.dns.to_string()),
         ("ProtectTable", "no".to_owned()),
     ];
-    stack(layout, deployer, "shop-relight", STANDBY, "infra/control/template.yaml", parameters).await
+    let parameters = of_plan.into_iter().map(|parameter| (parameter.name, parameter.value)).chain(besides);
+    Ok(site.template(&format!("{name}-relight"), STANDBY, CONTROL, parameters))
 }
 
-async fn stack<const N: usize>(
-    layout: &Layout,
-    deployer: &Deployer,
-    name: &str,
-    region: &str,
-    template: &str,
-    parameters: [(&str, String); N],
-) -> Result<Deployed, Error> {
-    let binaries = layout.binaries.clone();
-    let stack = Stack {
-        name: name.to_owned(),
-        region: region.to_owned(),
-        template: layout.template(template),
-        parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
-        code: Arc::new(move |function: &str| binaries.join(function)),
-    };
-    deployer.deploy(&stack).await.map_err(|error| Error::Part { doing: "deploying a template", message: format!("{name}: {error}") })
+impl Site<'_> {
+    /// A template of the example, in one Region.
+    async fn example(
+        &self,
+        name: &str,
+        template: &str,
+        region: &str,
+        parameters: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Deployed, Error> {
+        let parameters = parameters.into_iter().chain([("Name", name.to_owned())]);
+        self.stack(&format!("{name}-{template}"), region, &format!("{EXAMPLE}/{template}.yaml"), parameters).await
+    }
+
+    async fn stack(
+        &self,
+        name: &str,
+        region: &str,
+        template: &str,
+        parameters: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Deployed, Error> {
+        self.put(&self.template(name, region, template, parameters)).await
+    }
+
+    fn template(&self, name: &str, region: &str, template: &str, parameters: impl IntoIterator<Item = (&'static str, String)>) -> Stack {
+        let binaries = self.layout.binaries.clone();
+        Stack {
+            name: name.to_owned(),
+            region: region.to_owned(),
+            template: self.layout.template(template),
+            parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
+            capabilities: [Capability::Iam].into(),
+            code: Arc::new(move |function: &str| binaries.join(function)),
+        }
+    }
+
+    async fn put(&self, stack: &Stack) -> Result<Deployed, Error> {
+        let failed = |error| Error::Part { doing: "deploying a template", message: format!("{}: {error}", stack.name) };
+        self.deployer.deploy(stack).await.map_err(failed)
+    }
 }
 
-/// The application's own user, as its owner would have made it.
-async fn users(rds: &Rds, password: &str) -> Result<(), Error> {
-    // The password is our own hexadecimal: nothing in it needs quoting.
+/// The application's own user, as the example's README has its owner make it.
+async fn users(site: &Site<'_>, database: &Deployed) -> Result<(), Error> {
+    let (app, admin) = tokio::try_join!(secret(site, database, "AppSecretName"), secret(site, database, "AdminSecretName"))?;
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let (user, owner) = (text(&app, "username"), text(&admin, "username"));
+    let password = text(&app, "password").replace('\'', "''");
     let statements = [
-        format!("create role shop_app login password '{password}'"),
-        "grant create, usage on schema public to shop_app".to_owned(),
-        "grant shop_app to shop_admin with admin option".to_owned(),
+        format!("create role {user} login password '{password}'"),
+        format!("grant create, usage on schema public to {user}"),
+        format!("grant {user} to {owner} with admin option"),
     ];
+    let id = output(database, "DatabaseId")?;
     for statement in statements {
-        rds.sql(PRIMARY, "shop-orders", DATABASE, &statement).await.map_err(Error::part("making the application's database user"))?;
+        site.rds.sql(PRIMARY, &id, &text(&app, "dbname"), &statement).await.map_err(Error::part("making the application's database user"))?;
     }
     Ok(())
 }
 
-fn write_plan(layout: &Layout, folder: &Path, values: &[(&str, String)]) -> Result<PathBuf, Error> {
-    let mut text = std::fs::read_to_string(layout.template("tests/stage/workload/relight.toml"))
-        .map_err(|source| Error::io("reading the stage's plan", source))?;
-    for (name, value) in values {
-        text = text.replace(&format!("{{{name}}}"), value);
-    }
-    let file = folder.join("relight.toml");
-    std::fs::write(&file, text).map_err(|source| Error::io("writing the stage's plan", source))?;
-    Ok(file)
+/// A secret of the primary Region that an output of the database's stack names.
+async fn secret(site: &Site<'_>, database: &Deployed, name: &str) -> Result<Value, Error> {
+    let secrets = Clients::new(site.router, PRIMARY).secrets;
+    let answer = secrets.get_secret_value().secret_id(output(database, name)?).send().await.map_err(Error::part("reading a secret"))?;
+    Ok(answer.secret_string().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
 }
 
 /// As an operator puts it.

@@ -18,24 +18,9 @@ use relight::plan::{Plan, Secret};
 use relight_stage::{Options, PRIMARY, STANDBY, Stage};
 use relight_world::World;
 
-/// The stage's own plan with its placeholders filled in, so that both have the same services, groups, databases and secrets.
+/// The stage's own plan, so that both have the same services, groups, databases and secrets.
 fn plan_of_a_world() -> String {
-    let text = include_str!("../workload/relight.toml");
-    let values = [
-        ("account", "123456789012"),
-        ("primary", PRIMARY),
-        ("standby", STANDBY),
-        ("stop_bucket", "shop-stop"),
-        ("primary_url", "http://127.0.0.1:1"),
-        ("standby_url", "http://127.0.0.1:2"),
-        ("health_check", "hc-1"),
-        ("alarm", "arn:aws:cloudwatch:us-east-1:123456789012:alarm:shop-primary-health"),
-        ("hold", "6s"),
-        ("deadline", "10m"),
-        ("dwell", "5s"),
-        ("cool_down", "75s"),
-    ];
-    values.into_iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    relight_stage::plan::example(PRIMARY, STANDBY).expect("the example's plan")
 }
 
 fn world() -> (World, Plan) {

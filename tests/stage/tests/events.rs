@@ -12,7 +12,7 @@ use relight::evidence::Word;
 use relight::run::{Mode, Phase};
 use relight::state::Snapshot;
 use relight_stage::observe::until;
-use relight_stage::{Options, STANDBY, Stage, environment};
+use relight_stage::{Options, STANDBY, Stage, coverage, environment};
 use serde_json::{Value, json};
 use stage_router::{Fault, FaultKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -43,6 +43,7 @@ async fn every_event_of_the_folder_is_answered() {
     a_call_that_is_denied(&stage).await;
     an_alarm_of_the_plan(&stage).await;
     a_drill_and_a_failover_by_order(&stage, &sent).await;
+    coverage::keep(&stage).expect("kept");
     a_table_that_is_missing(&stage).await;
 
     sent.is_complete();
@@ -170,10 +171,8 @@ async fn plans_that_are_not_put(stage: &Stage) {
     let (done, why) = put(&text.replace("us-west-2", "eu-west-1")).await;
     assert!(!done && why.contains("stands in us-west-2") && why.contains("eu-west-1"), "{why}");
 
-    let mistaken = text
-        .replace("desired = 4", "desired = 40")
-        .replace("database = \"orders\"", "database = \"odrers\"")
-        .replace("dwell =", "quorum = 9\ndwell =");
+    let mistaken =
+        text.replace("desired = 4", "desired = 40").replace("database = \"orders\"", "database = \"odrers\"").replace("quorum = 2", "quorum = 9");
     let (done, why) = put(&mistaken).await;
     assert!(!done && why.contains("the plan in force stays in force"), "{why}");
     for mistake in ["service[0].desired: 40", "no [[database]] is named `odrers`", "quorum"] {

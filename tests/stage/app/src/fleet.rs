@@ -49,6 +49,8 @@ pub struct Settings {
 
 pub struct Region {
     pub name: String,
+    /// The workload that this fleet plays: its cluster's name, with which the names of its groups begin. None: all that is in the Region.
+    pub workload: Option<String>,
     /// What its processes find in their environment, besides `AWS_REGION` and `SHOP_TAG`. Nothing is inherited.
     pub environment: Vec<(String, String)>,
     pub balancer: Arc<Balancer>,
@@ -88,7 +90,7 @@ impl Fleet {
     pub fn start(settings: Settings) -> Self {
         let Settings { endpoint, program, regions, start_time, poll, on_spawn } = settings;
         let regions = regions.into_iter().map(|region| {
-            let control = ControlPlane::new(&endpoint, &region.name);
+            let control = ControlPlane::new(&endpoint, &region.name, region.workload.clone());
             let (shared, balancer) = (Arc::new(Shared::default()), region.balancer.clone());
             let (dark, dark_seen) = watch::channel(None);
             let (ended, ended_seen) = watch::channel(false);

@@ -91,6 +91,7 @@ async fn stage(tasks: usize, instances: &[&'static str], program: &str) -> Stage
         endpoint: endpoint.clone(),
         program: PathBuf::from(program),
         regions: vec![Region {
+            workload: None,
             name: REGION.to_owned(),
             environment: environment(&endpoint, "30"),
             balancer: balancer.clone(),

@@ -6,13 +6,19 @@
 //!               ─► order.rs      what needs what, from scope.rs
 //!               ─► resources/    one signed call after the other, side by side where nothing is waited for
 //! ```
+//! Before the first call everything that CloudFormation refuses is refused with a sentence: a parameter, a broken rule, a capability that was not
+//! given, a name that another stack has.
+//!
 //! The emulators' own CloudFormation was rejected: it reports success for what it left out. Here a section, a function, a type or a property
 //! that is not understood is an error with its name.
 //!
 //! What was made is remembered by the [`Deployer`], so that deploying again changes what differs, and destroying takes away what is there.
 
+mod before;
 mod client;
+mod dynamic;
 mod order;
+mod policies;
 mod resources;
 mod scope;
 mod template;
@@ -29,8 +35,10 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
+pub use before::Capability;
 pub use client::CallError;
-pub use resources::{Physical, ResourceError};
+pub use policies::RolePolicy;
+pub use resources::{ACCEPTED, INERT, Physical, ResourceError};
 pub use scope::TemplateError;
 pub use transform::TransformError;
 
@@ -50,6 +58,8 @@ pub struct Stack {
     pub region: String,
     pub template: PathBuf,
     pub parameters: BTreeMap<String, String>,
+    /// What whoever deploys allows the template to make.
+    pub capabilities: BTreeSet<Capability>,
     pub code: Code,
 }
 
@@ -77,6 +87,8 @@ pub enum DeployError {
     Parameters { stack: String, mistakes: Vec<String> },
     #[error("{kind} `{logical}` of the stack {stack} failed: {error}")]
     Resource { stack: String, logical: String, kind: String, error: ResourceError },
+    #[error("the stack {stack} cannot be deployed: {error}")]
+    Public { stack: String, error: CallError },
     #[error("no stack {0} was deployed in {1} by this deployer")]
     Unknown(String, String),
 }
@@ -101,6 +113,7 @@ struct Standing {
 }
 
 type Standings = BTreeMap<String, Standing>;
+type Stacks = BTreeMap<(String, String), Standings>;
 
 /// Deploys stacks at one endpoint, as the emulators' root.
 #[derive(Debug)]
@@ -110,14 +123,23 @@ pub struct Deployer {
     account: String,
     cache_dir: PathBuf,
     /// By Region and name of the stack.
-    stacks: Mutex<BTreeMap<(String, String), Standings>>,
+    stacks: Mutex<Stacks>,
+    /// By Region and name of the export: the stack, and the value.
+    exports: Mutex<BTreeMap<(String, String), (String, String)>>,
 }
 
 impl Deployer {
     /// `venv` is the Python environment that `make tools` makes; `cache_dir` keeps transformed templates.
     #[must_use]
     pub fn new(endpoint: &str, account: &str, venv: impl Into<PathBuf>, cache_dir: impl Into<PathBuf>) -> Self {
-        Self { aws: Aws::new(endpoint), venv: venv.into(), account: account.to_owned(), cache_dir: cache_dir.into(), stacks: Mutex::default() }
+        Self {
+            aws: Aws::new(endpoint),
+            venv: venv.into(),
+            account: account.to_owned(),
+            cache_dir: cache_dir.into(),
+            stacks: Mutex::default(),
+            exports: Mutex::default(),
+        }
     }
 
     /// Makes what is missing, changes what differs, and takes away what the template no longer has.
@@ -130,14 +152,20 @@ impl Deployer {
         let wrong = |error| DeployError::Template { template: stack.template.clone(), error };
         let template = Template::parse(transformed).map_err(wrong)?;
         let refused = |mistakes| DeployError::Parameters { stack: stack.name.clone(), mistakes };
-        let parameters = template.parameters(&stack.parameters).map_err(refused)?;
+        let mut parameters = template.parameters(&stack.parameters).map_err(refused)?;
         let scope = self.scope(stack, &template, &parameters, BTreeMap::new());
-        let broken = template.broken_rules(&scope).map_err(wrong)?;
-        if !broken.is_empty() {
-            return Err(refused(broken));
-        }
+        let mut mistakes = template.broken_rules(&scope).map_err(wrong)?;
+        mistakes.extend(before::capabilities_missing(&template, &stack.capabilities));
         let wanted = template.wanted(&scope).map_err(wrong)?;
+        mistakes.extend(before::names_taken(stack, &wanted, &scope, &self.stacks()));
+        if !mistakes.is_empty() {
+            return Err(refused(mistakes));
+        }
         let graph = graph(&wanted, &scope).map_err(wrong)?;
+        for name in template.public_parameters() {
+            let value = self.public_parameter(&stack.region, &parameters[name]).await;
+            parameters.insert(name.to_owned(), value.map_err(|error| DeployError::Public { stack: stack.name.clone(), error })?);
+        }
         order::in_order(&graph, |logical| {
             let (resource, needs) = (wanted[&logical], &graph[&logical]);
             let scope = self.scope(stack, &template, &parameters, self.made(stack));
@@ -147,7 +175,29 @@ impl Deployer {
         self.take_away(&stack.name, &stack.region, |logical| !wanted.contains_key(logical)).await?;
         let resources = self.made(stack);
         let scope = self.scope(stack, &template, &parameters, resources.clone());
-        Ok(Deployed { outputs: template.outputs(&scope).map_err(wrong)?, resources })
+        let outputs = template.outputs(&scope).map_err(wrong)?;
+        self.export(stack, outputs.exports).map_err(refused)?;
+        Ok(Deployed { outputs: outputs.values, resources })
+    }
+
+    /// What AWS publishes under a name, such as the newest machine image.
+    async fn public_parameter(&self, region: &str, name: &Value) -> Result<Value, CallError> {
+        let ssm = self.aws.service("ssm", region);
+        let answer = ssm.json("AmazonSSM", "GetParameter", &json!({ "Name": name })).await?;
+        Ok(ssm.field("GetParameter", &answer, "/Parameter/Value")?.into())
+    }
+
+    fn export(&self, stack: &Stack, exports: BTreeMap<String, String>) -> Result<(), Vec<String>> {
+        let mut known = self.exports();
+        let taken = |name: &str| known.get(&(stack.region.clone(), name.to_owned())).filter(|(owner, _)| *owner != stack.name);
+        let mistakes: Vec<String> =
+            exports.keys().filter_map(|name| taken(name).map(|(owner, _)| format!("`{name}` is exported by the stack {owner} already"))).collect();
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        known.retain(|(region, _), (owner, _)| *region != stack.region || *owner != stack.name);
+        known.extend(exports.into_iter().map(|(name, value)| ((stack.region.clone(), name), (stack.name.clone(), value))));
+        Ok(())
     }
 
     /// Takes a stack away, in the order in which nothing loses what it needs. What its template retains, stays.
@@ -161,12 +211,17 @@ impl Deployer {
         }
         self.take_away(name, region, |_| true).await?;
         self.stacks().remove(&key);
+        self.exports().retain(|(place, _), (owner, _)| place != region || owner != name);
         Ok(())
     }
 
-    fn stacks(&self) -> MutexGuard<'_, BTreeMap<(String, String), Standings>> {
+    fn stacks(&self) -> MutexGuard<'_, Stacks> {
         // A panic elsewhere leaves whole entries behind: each is one insertion.
         self.stacks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn exports(&self) -> MutexGuard<'_, BTreeMap<(String, String), (String, String)>> {
+        self.exports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn standings(&self, name: &str, region: &str) -> Standings {
@@ -184,7 +239,10 @@ impl Deployer {
         parameters: &'a BTreeMap<String, Value>,
         made: BTreeMap<String, Physical>,
     ) -> Scope<'a> {
-        Scope { template, parameters, account: &self.account, region: &stack.region, stack: &stack.name, made }
+        let of_region =
+            |((region, name), (_, value)): (&(String, String), &(String, String))| (*region == stack.region).then(|| (name.clone(), value.clone()));
+        let exports = self.exports().iter().filter_map(of_region).collect();
+        Scope { template, parameters, account: &self.account, region: &stack.region, stack: &stack.name, made, exports }
     }
 
     async fn put(&self, stack: &Stack, scope: &Scope<'_>, logical: &str, resource: &Resource, needs: &BTreeSet<String>) -> Result<(), DeployError> {
@@ -200,8 +258,10 @@ impl Deployer {
             _ => {
                 let site = Site { aws: &self.aws, account: &self.account, region: &stack.region, stack: &stack.name };
                 let before = before.as_ref().map(|before| (&before.physical, &before.properties));
-                let put = resources::put(&Wanted { site: &site, logical, before }, &resource.kind, &properties).await;
-                put.map_err(|error| failed(&stack.name, logical, &resource.kind, error))?
+                let failed = |error| failed(&stack.name, logical, &resource.kind, error);
+                // What is remembered, and compared the next time, is the reference; the value behind it is nobody's business.
+                let filled = dynamic::fill(&site, &properties).await.map_err(failed)?;
+                resources::put(&Wanted { site: &site, logical, before }, &resource.kind, &filled).await.map_err(failed)?
             }
         };
         let standing = Standing { kind: resource.kind.clone(), properties, needs: needs.clone(), retained: resource.retained, physical };

@@ -30,6 +30,8 @@ pub enum TemplateError {
     CircularCondition(String),
     #[error("{} need one another, so none can be made first", .0.join(", "))]
     Circle(Vec<String>),
+    #[error("no stack of this Region exports `{0}`; deploy the one that does first")]
+    Export(String),
 }
 
 /// Everything that a function may refer to.
@@ -42,6 +44,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) stack: &'a str,
     /// What is made already, by logical id.
     pub(crate) made: BTreeMap<String, Physical>,
+    /// What other stacks of the Region export.
+    pub(crate) exports: BTreeMap<String, String>,
 }
 
 /// An intrinsic function is an object with this one key.
@@ -111,6 +115,19 @@ impl Scope<'_> {
                 let found = self.template.mappings.get(map).and_then(|map| map.get(first)?.get(second));
                 found.cloned().map(Some).ok_or_else(|| wrong("keys that are in the map"))
             }
+            "Fn::GetAZs" => {
+                let region = self.resolve(argument)?.map(|region| text_of(&region)).filter(|region| !region.is_empty());
+                let region = region.unwrap_or_else(|| self.region.to_owned());
+                Ok(Some(["a", "b", "c"].map(|zone| format!("{region}{zone}")).to_vec().into()))
+            }
+            "Fn::Base64" => {
+                let text = self.resolve(argument)?.map(|text| text_of(&text)).unwrap_or_default();
+                Ok(Some(aws_smithy_types::base64::encode(text).into()))
+            }
+            "Fn::ImportValue" => {
+                let name = self.resolve(argument)?.map(|name| text_of(&name)).unwrap_or_default();
+                self.exports.get(&name).map(|value| Some(value.clone().into())).ok_or(TemplateError::Export(name))
+            }
             "Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or" => {
                 self.holds(&Value::Object(Map::from_iter([(name.to_owned(), argument.clone())]))).map(|holds| Some(holds.into()))
             }
@@ -153,7 +170,8 @@ impl Scope<'_> {
 
     fn attribute(&self, id: &str, attribute: &str) -> Result<Value, TemplateError> {
         let physical = self.made.get(id).ok_or_else(|| self.missing(id))?;
-        physical.attributes.get(attribute).map(|value| value.clone().into()).ok_or_else(|| TemplateError::Attribute {
+        let list = physical.lists.get(attribute).map(|items| items.clone().into());
+        physical.attributes.get(attribute).map(|value| value.clone().into()).or(list).ok_or_else(|| TemplateError::Attribute {
             id: id.to_owned(),
             kind: self.template.resources.get(id).map(|resource| resource.kind.clone()).unwrap_or_default(),
             attribute: attribute.to_owned(),
@@ -351,7 +369,8 @@ mod tests {
         let template = template();
         let parameters = BTreeMap::from([("Plan".to_owned(), json!("shop")), ("Zones".to_owned(), json!(["a", "b"]))]);
         let made = BTreeMap::from([("Table".to_owned(), Physical::new("shop-table", [("Arn", "arn:table".to_owned())]))]);
-        test(Scope { template: &template, parameters: &parameters, account: "123456789012", region: "us-west-2", stack: "control", made })
+        let exports = BTreeMap::from([("shop-network-vpc".to_owned(), "vpc-1".to_owned())]);
+        test(Scope { template: &template, parameters: &parameters, account: "123456789012", region: "us-west-2", stack: "control", made, exports })
     }
 
     #[rstest]
@@ -372,6 +391,9 @@ mod tests {
     #[case::and(json!({"Fn::If": ["Both", 1, 2]}), json!(1))]
     #[case::or(json!({"Fn::If": ["Either", 1, 2]}), json!(2))]
     #[case::map(json!({"Fn::FindInMap": ["Size", "arm64", "memory"]}), json!(128))]
+    #[case::zones(json!({"Fn::Select": [1, {"Fn::GetAZs": ""}]}), json!("us-west-2b"))]
+    #[case::base64(json!({"Fn::Base64": {"Fn::Sub": "${Plan}"}}), json!("c2hvcA=="))]
+    #[case::import(json!({"Fn::ImportValue": {"Fn::Sub": "${Plan}-network-vpc"}}), json!("vpc-1"))]
     #[case::a_policys_condition_is_no_function(json!({"Condition": {"Bool": {"a": {"Ref": "Plan"}}}}), json!({"Condition": {"Bool": {"a": "shop"}}}))]
     fn functions_evaluate(#[case] value: Value, #[case] expected: Value) {
         assert_eq!(with(|scope| scope.resolve(&value)), Ok(Some(expected)));
@@ -381,6 +403,7 @@ mod tests {
     #[case::unknown_name(json!({"Ref": "Nobody"}), "`Nobody` is no parameter")]
     #[case::not_made(json!({"Ref": "Later"}), "its condition does not hold")]
     #[case::unknown_attribute(json!({"Fn::GetAtt": ["Table", "StreamArn"]}), "gives no attribute `StreamArn` (it gives Arn)")]
+    #[case::nobody_exports_it(json!({"Fn::ImportValue": "shop-network-subnets"}), "no stack of this Region exports `shop-network-subnets`")]
     #[case::unknown_function(json!({"Fn::Cidr": ["10.0.0.0/16"]}), "does not know the function Fn::Cidr")]
     #[case::unknown_condition(json!({"Fn::If": ["Nowhere", 1, 2]}), "`Nowhere` is not in the section Conditions")]
     #[case::circular_condition(json!({"Fn::If": ["Round", 1, 2]}), "`Round` refers to itself")]

@@ -17,6 +17,14 @@ pub(crate) struct Template {
     outputs: Map<String, Value>,
 }
 
+/// What a stack tells others.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    pub(crate) values: BTreeMap<String, String>,
+    /// By the name under which other stacks of the Region import it.
+    pub(crate) exports: BTreeMap<String, String>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
     /// `AWS::Lambda::Function`.
@@ -104,17 +112,26 @@ impl Template {
         Ok(wanted)
     }
 
-    pub(crate) fn outputs(&self, scope: &Scope<'_>) -> Result<BTreeMap<String, String>, TemplateError> {
-        let mut outputs = BTreeMap::new();
+    pub(crate) fn outputs(&self, scope: &Scope<'_>) -> Result<Outputs, TemplateError> {
+        let mut outputs = Outputs::default();
         for (name, output) in &self.outputs {
             let condition = output.get("Condition").and_then(Value::as_str);
             if condition.map_or(Ok(true), |condition| scope.condition(condition))?
                 && let Some(value) = scope.resolve(&output["Value"])?
             {
-                outputs.insert(name.clone(), text_of(&value));
+                if let Some(export) = scope.resolve(&output["Export"]["Name"])?.filter(|export| !export.is_null()) {
+                    outputs.exports.insert(text_of(&export), text_of(&value));
+                }
+                outputs.values.insert(name.clone(), text_of(&value));
             }
         }
         Ok(outputs)
+    }
+
+    /// The parameters whose value is the name of a public parameter of Systems Manager, under which the value itself stands.
+    pub(crate) fn public_parameters(&self) -> impl Iterator<Item = &str> {
+        let is_public = |definition: &Value| definition["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::SSM::Parameter::Value<"));
+        self.parameters.iter().filter(move |(_, definition)| is_public(definition)).map(|(name, _)| name.as_str())
     }
 }
 
@@ -158,8 +175,15 @@ fn parameter(name: &str, definition: &Value, given: Option<&String>) -> Result<V
 /// `Err` says what would be allowed.
 fn allowed(definition: &Value, kind: &str, part: &str) -> Result<(), String> {
     let says = |fallback: String| definition["ConstraintDescription"].as_str().map_or(fallback, str::to_owned);
-    if kind == "Number" && part.parse::<f64>().is_err() {
-        return Err("a number".to_owned());
+    if kind == "Number" {
+        let number = part.parse::<f64>().map_err(|_| "a number".to_owned())?;
+        let bound = |name: &str| definition.get(name).and_then(|bound| text_of(bound).parse::<f64>().ok());
+        if let Some(least) = bound("MinValue").filter(|least| number < *least) {
+            return Err(says(format!("{least} or more")));
+        }
+        if let Some(most) = bound("MaxValue").filter(|most| number > *most) {
+            return Err(says(format!("{most} or less")));
+        }
     }
     if let Some(values) = definition.get("AllowedValues").and_then(Value::as_array) {
         let values: Vec<_> = values.iter().map(text_of).collect();
@@ -196,7 +220,7 @@ mod tests {
         let parameters = json!({
             "Plan": {"Type": "String", "AllowedPattern": "[a-z]+", "ConstraintDescription": "small letters"},
             "Architecture": {"Type": "String", "Default": "arm64", "AllowedValues": ["arm64", "x86_64"]},
-            "Days": {"Type": "Number", "Default": 90},
+            "Days": {"Type": "Number", "Default": 90, "MinValue": 1, "MaxValue": 3653},
             "Arns": {"Type": "CommaDelimitedList", "Default": "", "AllowedPattern": "arn:.*"},
         });
         Template::parse(json!({ "Parameters": parameters, "Resources": {} })).unwrap()
@@ -219,6 +243,8 @@ mod tests {
     #[case::pattern(&[("Plan", "Shop1")], "`Plan` is `Shop1`, but must be small letters")]
     #[case::value(&[("Plan", "shop"), ("Architecture", "mips")], "must be one of arm64, x86_64")]
     #[case::number(&[("Plan", "shop"), ("Days", "many")], "must be a number")]
+    #[case::too_small(&[("Plan", "shop"), ("Days", "0")], "must be 1 or more")]
+    #[case::too_large(&[("Plan", "shop"), ("Days", "4000")], "must be 3653 or less")]
     #[case::each_item_of_a_list(&[("Plan", "shop"), ("Arns", "arn:a,b")], "`Arns` is `b`")]
     #[case::unknown(&[("Plan", "shop"), ("Plans", "x")], "no parameter `Plans`")]
     fn wrong_parameter_says_what_is_allowed(#[case] pairs: &[(&str, &str)], #[case] sentence: &str) {

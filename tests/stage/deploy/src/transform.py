@@ -23,6 +23,9 @@ def main():
     path, parameters = sys.argv[1], json.loads(sys.argv[2])
     with open(path, encoding="utf-8") as file:
         template = yaml_parse(file.read())
+    if "Transform" not in template:
+        json.dump(template, sys.stdout)
+        return
     # The transform takes code in S3 only, where packaging would have put it. The key tells the deployer whose code it is.
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":

@@ -40,7 +40,9 @@ pub(crate) async fn transform(
     parameters: &BTreeMap<String, String>,
 ) -> Result<Value, TransformError> {
     let text = std::fs::read(template).map_err(|error| TransformError::Template(template.to_owned(), error))?;
-    let parameters = serde_json::json!(parameters).to_string();
+    // A plain template is only read: what its parameters are changes nothing.
+    let is_sam = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("Transform:"));
+    let parameters = if is_sam { serde_json::json!(parameters).to_string() } else { "{}".to_owned() };
     // The stamp says which version of the translator it was.
     let stamp = std::fs::read(venv.join("relight.stamp")).unwrap_or_default();
     let mut hash = Sha256::new();

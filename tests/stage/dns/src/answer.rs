@@ -6,7 +6,7 @@
 //!                  └► none: REFUSED          └► nothing: NODATA where the name exists, else NXDOMAIN
 //! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::config::{Config, Data, HTTP_SERVICE, Kind, RecordSet, Routing, Value, normal};
 
@@ -89,16 +89,12 @@ impl Judge<'_> {
             _ => None,
         })?;
         let service = format!("{HTTP_SERVICE}{canonical}");
-        let port = self
-            .answer(&service, Some(Kind::Srv))
-            .records
-            .iter()
-            .find_map(|record| match record.value {
-                Value::Srv { port, .. } => Some(port),
-                _ => None,
-            })
-            .unwrap_or(port);
-        Some(SocketAddr::new(IpAddr::V4(ip), port))
+        let published = self.answer(&service, Some(Kind::Srv)).records.into_iter().find_map(|record| match record.value {
+            Value::Srv { port, .. } => Some(port),
+            _ => None,
+        });
+        // Whoever is published listens on this machine, whatever address tells it from others in DNS.
+        Some(published.map_or(SocketAddr::new(IpAddr::V4(ip), port), |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)))
     }
 
     fn find(&self, name: &str, kind: Option<Kind>, depth: usize) -> Found {

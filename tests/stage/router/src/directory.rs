@@ -3,12 +3,13 @@
 //! Learned from the calls that pass by, after the backend said yes. There is no second list to keep: whatever deploys the stage teaches the
 //! router what it has to judge.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::policy::{Context, Judgement, Need, Policy, PolicyError, judge};
+use crate::privilege::Permission;
 use crate::request::Parsed;
 use crate::resources::{function_arn, request_tags};
 
@@ -68,6 +69,8 @@ pub(crate) struct Directory {
     functions: HashMap<String, String>,
     tags: HashMap<String, BTreeMap<String, String>>,
     buckets: HashMap<String, String>,
+    /// What roles were asked for and had.
+    used: BTreeSet<Permission>,
 }
 
 /// Why a call of a judged caller is not forwarded.
@@ -123,9 +126,13 @@ impl Directory {
         self.buckets.get(bucket).map(String::as_str)
     }
 
+    pub(crate) fn used(&self) -> Vec<Permission> {
+        self.used.iter().cloned().collect()
+    }
+
     /// Judges every need of a call; the first that is not allowed decides.
-    pub(crate) fn judge(&self, caller: &Caller, needs: &[Need], region: &str) -> Verdict {
-        let Caller::Role { role, session, .. } = caller else { return Verdict::Allowed };
+    pub(crate) fn judge(&mut self, caller: &Caller, needs: &[Need], region: &str) -> Verdict {
+        let Caller::Role { role, session, function } = caller else { return Verdict::Allowed };
         let Some(known) = self.roles.get(role) else {
             return Verdict::Misconfigured(format!("the role `{role}` was not created through the router: its policies are unknown"));
         };
@@ -136,11 +143,15 @@ impl Directory {
             ));
         }
         let principal = format!("arn:aws:sts::{}:assumed-role/{role}/{session}", self.account);
+        let mut used = Vec::new();
         for need in needs {
             let policies = known.inline.values().chain(known.attached.iter().filter_map(|arn| self.managed.get(arn)));
-            let full = Need { context: self.context(need, role, region), ..need.clone() };
+            let full = Need { context: self.context(need, role, function.as_deref(), region), ..need.clone() };
             let reason = match judge(policies, &full) {
-                Judgement::Allowed => continue,
+                Judgement::Allowed => {
+                    used.push(Permission { role: role.clone(), action: full.action, resource: full.resource, context: full.context });
+                    continue;
+                }
                 Judgement::Silent => format!("because no identity-based policy allows the {} action", need.action),
                 Judgement::Forbidden => "with an explicit deny in an identity-based policy".to_owned(),
             };
@@ -148,13 +159,18 @@ impl Directory {
                 sentence: format!("User: {principal} is not authorized to perform: {} on resource: {} {reason}", need.action, need.resource),
             };
         }
+        self.used.extend(used);
         Verdict::Allowed
     }
 
     /// What IAM adds to every request by itself.
-    fn context(&self, need: &Need, role: &str, region: &str) -> Context {
+    fn context(&self, need: &Need, role: &str, function: Option<&str>, region: &str) -> Context {
         let mut context = need.context.clone();
         let mut add = |key: String, value: &str| context.insert(key, vec![value.to_owned()]);
+        if let Some(function) = function {
+            // With the credentials of an execution environment, and not when Lambda itself acts under the role.
+            add("lambda:sourcefunctionarn".to_owned(), function);
+        }
         add("aws:requestedregion".to_owned(), region);
         add("aws:principalarn".to_owned(), &format!("arn:aws:iam::{}:role/{role}", self.account));
         add("aws:principalaccount".to_owned(), &self.account);
@@ -172,7 +188,7 @@ impl Directory {
     }
 
     /// Whether a role may be used by a service for one action, as a schedule's role is.
-    pub(crate) fn role_allows(&self, role_arn: &str, need: &Need) -> Result<(), String> {
+    pub(crate) fn role_allows(&mut self, role_arn: &str, need: &Need) -> Result<(), String> {
         let role = role_arn.rsplit('/').next().unwrap_or(role_arn).to_owned();
         let region = need.resource.split(':').nth(3).unwrap_or_default().to_owned();
         let caller = Caller::Role { role, session: "service".to_owned(), function: None };

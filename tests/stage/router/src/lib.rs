@@ -18,6 +18,7 @@ mod faults;
 mod groups;
 mod log;
 mod policy;
+mod privilege;
 mod refuse;
 mod request;
 mod resources;
@@ -40,6 +41,8 @@ pub use carry::schedule::FireError;
 pub use carry::{CarryFault, CarryFaultKind, Delivery, Outcome, Source};
 pub use faults::{Fault, FaultKind};
 pub use log::{Call, CallVerdict, LogError};
+pub use policy::PolicyError;
+pub use privilege::{Grant, Permission, Policies};
 use secrets::Secrets;
 
 /// What a router needs to know. The addresses need not answer yet.
@@ -190,6 +193,12 @@ impl Router {
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.inner.log.calls()
+    }
+
+    /// Every permission that a role was asked for and had so far: by its calls, and by what services did under it.
+    #[must_use]
+    pub fn permissions(&self) -> Vec<Permission> {
+        lock(&self.inner.directory).used()
     }
 
     /// What was carried from topics, schedules and rotations to functions.

@@ -23,7 +23,7 @@ pub(crate) struct Need {
 }
 
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
-pub(crate) enum PolicyError {
+pub enum PolicyError {
     #[error("the policy is not JSON: {0}")]
     Json(String),
     #[error("the policy has no {0}")]
@@ -54,21 +54,22 @@ pub(crate) enum Judgement {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    statements: Vec<Statement>,
+    pub(crate) statements: Vec<Statement>,
 }
 
 #[derive(Clone, Debug)]
-struct Statement {
-    allow: bool,
+pub(crate) struct Statement {
+    pub(crate) sid: String,
+    pub(crate) allow: bool,
     /// `NotAction` and `NotResource` are the same lists, turned round.
-    actions: (bool, Vec<String>),
-    resources: (bool, Vec<String>),
+    pub(crate) actions: (bool, Vec<String>),
+    pub(crate) resources: (bool, Vec<String>),
     principals: Vec<String>,
-    conditions: Vec<Condition>,
+    pub(crate) conditions: Vec<Condition>,
 }
 
 #[derive(Clone, Debug)]
-struct Condition {
+pub(crate) struct Condition {
     quantifier: Quantifier,
     operator: Operator,
     if_exists: bool,
@@ -123,7 +124,9 @@ const KEYS: &[&str] = &[
     "ecs:resourcetag/",
     "iam:passedtoservice",
     "kms:viaservice",
+    "lambda:sourcefunctionarn",
     "rds:db-tag/",
+    "rds:publiclyaccessible",
     "rds:req-tag/",
     "s3:prefix",
     "secretsmanager:addreplicaregions",
@@ -203,10 +206,11 @@ impl Statement {
                 return Err(PolicyError::Resource(resource.clone()));
             }
         }
-        Ok(Self { allow, actions, resources, principals, conditions: conditions(statement.get("Condition"))? })
+        let sid = statement.get("Sid").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(Self { sid, allow, actions, resources, principals, conditions: conditions(statement.get("Condition"))? })
     }
 
-    fn matches(&self, need: &Need) -> bool {
+    pub(crate) fn matches(&self, need: &Need) -> bool {
         let action = need.action.to_ascii_lowercase();
         let named = |(wanted, patterns): &(bool, Vec<String>), hit: &dyn Fn(&String) -> bool| patterns.iter().any(hit) == *wanted;
         named(&self.actions, &|pattern| glob(&pattern.to_ascii_lowercase(), &action))
@@ -312,7 +316,7 @@ impl Condition {
 }
 
 /// ARNs match part by part: a `*` in the Region does not swallow the account. The sixth part keeps its colons.
-fn arn_glob(pattern: &str, arn: &str) -> bool {
+pub(crate) fn arn_glob(pattern: &str, arn: &str) -> bool {
     if pattern == "*" {
         return true;
     }

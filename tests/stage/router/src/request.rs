@@ -97,6 +97,16 @@ pub(crate) fn read(request: &Request) -> Result<Parsed, Unreadable> {
     })
 }
 
+/// A checker reads a bucket by the name that AWS gives it, `BUCKET.s3.REGION.amazonaws.com`; everybody else by the path.
+pub(crate) fn path_with_bucket(path: &str, host: Option<&http::HeaderValue>) -> String {
+    let bucket =
+        host.and_then(|host| host.to_str().ok()).and_then(|host| host.split_once(".s3.")).filter(|(_, rest)| rest.contains(".amazonaws.com"));
+    match bucket {
+        Some((bucket, _)) => format!("/{bucket}{path}"),
+        None => path.to_owned(),
+    }
+}
+
 fn credential_scope(request: &Request) -> Option<String> {
     if let Some(header) = request.headers.get("authorization").and_then(|value| value.to_str().ok()) {
         let (_, rest) = header.split_once("Credential=")?;
@@ -236,6 +246,14 @@ mod tests {
     fn unsigned_read_of_an_object_is_an_anonymous_s3_call() {
         let parsed = read(&call(Method::GET, "/bucket/STOP", &[], "")).unwrap();
         assert_eq!((parsed.access_key, parsed.operation.as_str()), (None, "GetObject"));
+    }
+
+    #[test]
+    fn a_buckets_own_host_is_its_first_part_of_the_path() {
+        let host = http::HeaderValue::from_static("shop-relight-stop-123456789012.s3.us-west-2.amazonaws.com:4566");
+        assert_eq!(path_with_bucket("/STOP", Some(&host)), "/shop-relight-stop-123456789012/STOP");
+        assert_eq!(path_with_bucket("/bucket/STOP", Some(&http::HeaderValue::from_static("127.0.0.1:4566"))), "/bucket/STOP");
+        assert_eq!(path_with_bucket("/bucket/STOP", None), "/bucket/STOP");
     }
 
     #[test]

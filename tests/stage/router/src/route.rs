@@ -1,7 +1,7 @@
 //! Which emulator answers, and how a call gets there.
 //!
 //! ```text
-//! rds ─► the stage's RDS │ autoscaling, application-autoscaling, ec2, route53 ─► moto │ all else ─► ministack
+//! rds ─► the stage's RDS │ autoscaling, application-autoscaling, ec2, load balancers, route53, ssm ─► moto │ all else ─► ministack
 //! ```
 //! The address changes on the way, so the caller's signature is void: each call is signed anew as root, for the same Region and service.
 //! A judged caller was judged before; the emulators' own judgement has false denials and is switched off by this.
@@ -33,8 +33,9 @@ pub(crate) enum Backend {
 pub(crate) fn backend(service: &str) -> Backend {
     match service {
         "rds" => Backend::Rds,
-        // A group's launch template must stand where the group does.
-        "autoscaling" | "application-autoscaling" | "ec2" | "route53" => Backend::Moto,
+        // A group's launch template must stand where the group does, and a load balancer where its subnets are. Systems Manager tells the newest
+        // machine image, which moto knows as AWS publishes it.
+        "autoscaling" | "application-autoscaling" | "ec2" | "elasticloadbalancing" | "route53" | "ssm" => Backend::Moto,
         _ => Backend::Ministack,
     }
 }

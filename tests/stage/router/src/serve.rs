@@ -59,7 +59,7 @@ async fn respond(inner: &Arc<Inner>, incoming: http::Request<Incoming>) -> Respo
     };
     let request = Request {
         method: parts.method,
-        path: parts.uri.path().to_owned(),
+        path: request::path_with_bucket(parts.uri.path(), parts.headers.get(http::header::HOST)),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
         body: body.to_bytes(),

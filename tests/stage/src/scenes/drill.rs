@@ -8,7 +8,7 @@ use relight::report::Report;
 use relight::run::{Mode, Phase, Run};
 use serde_json::Value;
 
-use super::{Teller, fetch_report};
+use super::{Teller, fetch_report, write_report};
 use crate::{Error, Stage};
 
 /// What a drill came to.
@@ -51,7 +51,8 @@ pub async fn drill(stage: &Stage) -> Result<Outcome, Error> {
         Ok(after) => after,
         Err(_) => stage.state().await?,
     };
-    let (report, page) = fetch_report(stage, &run.id).await?;
+    let report = fetch_report(stage, &run.id).await?;
+    let page = write_report(stage, &report)?;
     let outcome = Outcome { run, report, before, after };
     summary(stage, &outcome, &page);
     Ok(outcome)

@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use relight::report::Report;
+use relight::report::{Lost, Report};
 use relight::run::{Phase, Run};
 use relight::state::Snapshot;
 use stage_app::load::{self, Kind, Load, Record};
 use uuid::Uuid;
 
-use super::{Teller, fetch_report};
+use super::{Teller, fetch_report, write_report};
 use crate::observe::until;
-use crate::workload::DATABASE;
 use crate::{Error, PRIMARY, STANDBY, Stage};
 
 /// A success ends an outage when nothing fails for this long after it.
 const LASTING: Duration = Duration::from_secs(2);
+/// For how long users write before the primary dies: longer than the replica is behind, so that rows are kept and rows are lost.
+const WRITTEN: Duration = Duration::from_millis(2500);
 
 /// What a failover under load came to.
 #[derive(Debug)]
@@ -37,11 +38,10 @@ pub struct Outcome {
 
 /// Runs the scene on a stage in peace and prints it.
 pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
-    let load = Load::start(load::Settings::new(stage.dns_addr(), "www.shop.example"));
+    let load = Load::start(load::Settings::new(stage.dns_addr(), &stage.workload.plan.traffic.record));
     println!("\nA constant load of reads and writes arrives through the stage's DNS; the primary serves.");
     until("users served by the primary", Duration::from_secs(20), async || served(&load.records(), PRIMARY, Timestamp::MIN)).await?;
-    // One period of the metric: the replica's lag has been measured, as in any life before a failure.
-    tokio::time::sleep(stage.speed.shortened(60)).await;
+    tokio::time::sleep(WRITTEN).await;
 
     let died = Timestamp::now();
     stage.lose_primary().await;
@@ -57,8 +57,10 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
     tokio::time::sleep(LASTING * 2).await;
     let records = load.stop().await;
 
-    let (report, page) = fetch_report(stage, &run.id).await?;
+    let mut report = fetch_report(stage, &run.id).await?;
     let (lost, lost_seconds, committed) = count_lost(stage, &records).await?;
+    report.count(Lost { rows: lost.len() as u64, seconds: lost_seconds });
+    let page = write_report(stage, &report)?;
     let out = |kind| {
         load::outages(&records, kind, LASTING).iter().filter_map(|outage| outage.length()).map(|length| length.as_secs_f64()).fold(0.0_f64, f64::max)
     };
@@ -85,12 +87,13 @@ fn served(records: &[Record], region: &str, since: Timestamp) -> Result<(), Stri
 
 /// Compares both databases: the old primary's disks are read again once all is over.
 async fn count_lost(stage: &Stage, records: &[Record]) -> Result<(BTreeSet<Uuid>, f64, usize), Error> {
-    stage.rds.start_server(PRIMARY, "shop-orders").await.map_err(Error::part("starting the old primary's database to compare"))?;
-    let orders = |region: &'static str, id: &'static str| async move {
-        let rows = stage.rds.sql(region, id, DATABASE, "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
+    stage.rds.start_server(PRIMARY, stage.database()).await.map_err(Error::part("starting the old primary's database to compare"))?;
+    let database = &stage.workload.database_name;
+    let orders = |region: &'static str, id: String| async move {
+        let rows = stage.rds.sql(region, &id, database, "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
         Ok::<BTreeSet<Uuid>, Error>(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()?.parse().ok()).collect())
     };
-    let (old, new) = tokio::try_join!(orders(PRIMARY, "shop-orders"), orders(STANDBY, "shop-orders-replica"))?;
+    let (old, new) = tokio::try_join!(orders(PRIMARY, stage.database().to_owned()), orders(STANDBY, stage.replica().to_owned()))?;
     let committed: BTreeSet<Uuid> = load::committed(records).into_values().flatten().collect();
     let lost: BTreeSet<Uuid> = old.difference(&new).copied().collect();
     let sent: Vec<Timestamp> =

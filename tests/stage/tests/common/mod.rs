@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use relight_stage::{Error, Options, Stage};
+use relight_stage::{Error, Options, Stage, coverage};
 use tokio::sync::Mutex;
 
 /// Two cores carry one stage at a time: beside another, its times would say nothing.
@@ -20,6 +20,7 @@ pub(crate) async fn with_stage(options: Options, scene: impl AsyncFnOnce(&Stage)
     println!("{:>5.1} s  the stage stands in {}", began.elapsed().as_secs_f64(), stage.folder.display());
     let folder = stage.folder.clone();
     let ended = AssertUnwindSafe(scene(&stage)).catch_unwind().await;
+    let ended = ended.map(|ended| ended.and_then(|()| coverage::keep(&stage)));
     stage.shutdown().await;
     match ended {
         Ok(Ok(())) => drop(std::fs::remove_dir_all(folder)),

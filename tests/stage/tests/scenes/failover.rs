@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use relight::evidence::Word;
 use relight::run::{Mode, Phase};
+use relight::state::Place;
 use relight_stage::observe::until;
 use relight_stage::scenes::{self, FailoverOutcome};
 use relight_stage::{Error, HEALTH, Options, PRIMARY, STANDBY, Stage};
 use serde::Deserialize;
+use stage_router::{Fault, FaultKind};
 
 use crate::calls::{assert_found_in_failover, forbidden, promotions, refused_by_iam};
 use crate::common::with_stage;
@@ -55,8 +58,32 @@ async fn everything_but_the_standby_is_dark_and_it_serves_all_the_same() {
         let outcome = scenes::failover(stage).await?;
         assert_end(stage, &outcome).await?;
         let alarm = &outcome.snapshot.evidence.observers.get("alarm").map(|seen| seen.word);
-        assert_ne!(*alarm, Some(relight::evidence::Word::Down), "nobody heard the alarm");
+        assert_ne!(*alarm, Some(Word::Down), "nobody heard the alarm");
         Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_fails_over_from_a_healthy_primary_and_stop_alone_moves_its_users() {
+    with_stage(Options::default(), async |stage| {
+        // Fenced, the primary would be ill as well: its own check would move users.
+        let fence = Fault::new(FaultKind::Fail).service("rds").operation("ModifyDBInstance").region(PRIMARY).times(u32::MAX);
+        stage.router.fault(fence);
+        stage.order("monthly-drill", "failover").await?;
+        let snapshot = until("the standby serving", Duration::from_secs(90), async || {
+            let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+            let phase = snapshot.head.run.as_ref().map(|run| run.phase);
+            if phase == Some(Phase::Active) { Ok(snapshot) } else { Err(format!("{phase:?}, {:?}", snapshot.progress.traffic)) }
+        })
+        .await?;
+        let run = snapshot.head.run.expect("a run");
+        let word = |name: &str| snapshot.evidence.observers[name].word;
+        assert_eq!((word("watcher"), word("checkers")), (Word::Up, Word::Up), "the primary is healthy to its end");
+        assert_eq!(snapshot.progress.traffic.users_at, Some(Place::Standby));
+        assert!(stage.is_stopped().await?);
+        assert_calls(stage, run.opened_at);
+        assert_promoted_once(stage).await
     })
     .await;
 }
@@ -103,7 +130,7 @@ async fn received(stage: &Stage) -> Result<BTreeSet<String>, Error> {
     Ok(rows)
 }
 
-async fn orders(stage: &Stage, region: &str, instance: &str) -> Result<BTreeSet<String>, Error> {
+pub(crate) async fn orders(stage: &Stage, region: &str, instance: &str) -> Result<BTreeSet<String>, Error> {
     let rows = stage.rds.sql(region, instance, "shop", "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
     Ok(rows.into_iter().flatten().flatten().collect())
 }

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod afterwards;
+mod by_hand;
 mod calls;
 mod crashes;
 mod drill;

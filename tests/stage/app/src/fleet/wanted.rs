@@ -27,12 +27,13 @@ pub(super) struct Error {
 
 pub(super) struct ControlPlane {
     region: String,
+    workload: Option<String>,
     ecs: aws_sdk_ecs::Client,
     autoscaling: aws_sdk_autoscaling::Client,
 }
 
 impl ControlPlane {
-    pub(super) fn new(endpoint: &str, region: &str) -> Self {
+    pub(super) fn new(endpoint: &str, region: &str, workload: Option<String>) -> Self {
         let http = aws_smithy_http_client::Builder::new().build_http();
         let credentials = Credentials::from_keys(STAGE_KEY, STAGE_KEY, None);
         let time_out = TimeoutConfig::builder().operation_timeout(TIME_OUT).build();
@@ -55,7 +56,13 @@ impl ControlPlane {
             .retry_config(RetryConfig::disabled())
             .timeout_config(time_out)
             .build();
-        Self { region: region.to_owned(), ecs: aws_sdk_ecs::Client::from_conf(ecs), autoscaling: aws_sdk_autoscaling::Client::from_conf(autoscaling) }
+        let (ecs, autoscaling) = (aws_sdk_ecs::Client::from_conf(ecs), aws_sdk_autoscaling::Client::from_conf(autoscaling));
+        Self { region: region.to_owned(), workload, ecs, autoscaling }
+    }
+
+    fn is_of_workload(&self, name: &str) -> bool {
+        let Some(workload) = &self.workload else { return true };
+        name.strip_prefix(workload.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 
     pub(super) async fn read(&self) -> Result<BTreeMap<Owner, Wanted>, Error> {
@@ -67,7 +74,8 @@ impl ControlPlane {
     async fn services(&self) -> Result<BTreeMap<Owner, Wanted>, Error> {
         let mut wanted = BTreeMap::new();
         let clusters = self.ecs.list_clusters().into_paginator().items().send().collect::<Result<Vec<_>, _>>();
-        for cluster in clusters.await.map_err(|error| self.error("ListClusters", error))? {
+        let clusters = clusters.await.map_err(|error| self.error("ListClusters", error))?;
+        for cluster in clusters.into_iter().filter(|arn| self.is_of_workload(arn.rsplit('/').next().unwrap_or(arn))) {
             let services = self.ecs.list_services().cluster(&cluster).into_paginator().items().send();
             let services = services.collect::<Result<Vec<_>, _>>().await.map_err(|error| self.error("ListServices", error))?;
             for ten in services.chunks(DESCRIBED_AT_ONCE) {
@@ -82,7 +90,8 @@ impl ControlPlane {
     async fn instances(&self) -> Result<BTreeMap<Owner, Wanted>, Error> {
         let groups = self.autoscaling.describe_auto_scaling_groups().into_paginator().items().send();
         let groups = groups.collect::<Result<Vec<_>, _>>().await.map_err(|error| self.error("DescribeAutoScalingGroups", error))?;
-        let instances = groups.iter().flat_map(|group| {
+        let of_workload = groups.iter().filter(|group| self.is_of_workload(group.auto_scaling_group_name().unwrap_or_default()));
+        let instances = of_workload.flat_map(|group| {
             let name = group.auto_scaling_group_name().unwrap_or_default();
             group
                 .instances()

@@ -98,6 +98,33 @@ pub(super) async fn put_secret(wanted: &Wanted<'_>, props: &mut Props) -> Result
     Ok(Physical::new(arn.clone(), [("Id", arn)]))
 }
 
+/// What a secret learns of its database, as AWS writes it.
+pub(super) async fn put_attachment(wanted: &Wanted<'_>, props: &mut Props) -> Result<Physical, ResourceError> {
+    let (secret, target, kind) = (props.need("SecretId")?, props.need("TargetId")?, props.need("TargetType")?);
+    props.end()?;
+    if kind != "AWS::RDS::DBInstance" {
+        return Err(ResourceError::Property("TargetType".to_owned()));
+    }
+    let (rds, secrets) = (wanted.site.service("rds"), wanted.site.service("secretsmanager"));
+    let instance = rds.query(RDS, "DescribeDBInstances", &pairs([("DBInstanceIdentifier", &target)])).await?;
+    let text = |element: &str| rds.text("DescribeDBInstances", &instance, element);
+    let answer = secrets.json(SECRETS, "GetSecretValue", &json!({ "SecretId": secret })).await?;
+    let mut value: Value = serde_json::from_str(&secrets.field("GetSecretValue", &answer, "/SecretString")?).unwrap_or_default();
+    let known = value.as_object_mut().ok_or_else(|| ResourceError::Property("SecretString".to_owned()))?;
+    let port = text("Port")?.parse::<u16>().map_err(|_| ResourceError::Property("Endpoint.Port".to_owned()))?;
+    known.extend([
+        ("engine".to_owned(), text("Engine")?.into()),
+        ("host".to_owned(), text("Address")?.into()),
+        ("port".to_owned(), port.into()),
+        ("dbname".to_owned(), text("DBName")?.into()),
+        ("dbInstanceIdentifier".to_owned(), target.into()),
+    ]);
+    let value = value.to_string();
+    let body = json!({ "SecretId": secret, "ClientRequestToken": token(wanted, Some(&value)), "SecretString": value });
+    secrets.json(SECRETS, "PutSecretValue", &body).await?;
+    Ok(Physical::new(secret.clone(), []))
+}
+
 /// The version's id: the same value of the same secret is the same version.
 fn token(wanted: &Wanted<'_>, value: Option<&str>) -> String {
     let digest = Sha256::digest(format!("{}/{}/{}/{}", wanted.site.region, wanted.site.stack, wanted.logical, value.unwrap_or_default()));

@@ -16,12 +16,7 @@ pub(super) async fn put_launch_template(wanted: &Wanted<'_>, props: &mut Props) 
     let name = wanted.name(props, "LaunchTemplateName");
     let data = props.value("LaunchTemplateData").unwrap_or_default();
     props.end()?;
-    // In a Query call of EC2 a list has the name of one of its items.
-    let singular = |(name, value): (&String, &Value)| {
-        let name = if value.is_array() { name.strip_suffix('s').unwrap_or(name) } else { name };
-        (name.to_owned(), value.clone())
-    };
-    let data: Map<String, Value> = data.as_object().into_iter().flatten().map(singular).collect();
+    let data = super::network::singular(data.as_object().cloned().unwrap_or_default());
     let mut body = fields("LaunchTemplateData", &Value::Object(data), "");
     body.push(("LaunchTemplateName".to_owned(), name));
     let answer = ec2.query(EC2, "CreateLaunchTemplate", &body).await?;
@@ -48,6 +43,7 @@ pub(super) async fn put_group(wanted: &Wanted<'_>, props: &mut Props) -> Result<
     for tag in tags.iter_mut().filter_map(Value::as_object_mut) {
         tag.extend([("ResourceId".to_owned(), json!(name)), ("ResourceType".to_owned(), json!("auto-scaling-group"))]);
     }
+    let metrics = props.list("MetricsCollection");
     let mut body = fields("", &Value::Object(props.rest()), "member");
     body.push(("AutoScalingGroupName".to_owned(), name.clone()));
     if !subnets.is_empty() {
@@ -59,7 +55,14 @@ pub(super) async fn put_group(wanted: &Wanted<'_>, props: &mut Props) -> Result<
     } else {
         "UpdateAutoScalingGroup"
     };
-    wanted.site.service("autoscaling").query(AUTOSCALING, operation, &body).await?;
+    let autoscaling = wanted.site.service("autoscaling");
+    autoscaling.query(AUTOSCALING, operation, &body).await?;
+    // A call of its own in the API: a group that is made publishes nothing.
+    for collection in &metrics {
+        let mut body = fields("", collection, "member");
+        body.push(("AutoScalingGroupName".to_owned(), name.clone()));
+        autoscaling.query(AUTOSCALING, "EnableMetricsCollection", &body).await?;
+    }
     Ok(Physical::new(name, []))
 }
 
@@ -86,5 +89,27 @@ pub(super) async fn put_scalable_target(wanted: &Wanted<'_>, props: &mut Props) 
 pub(super) async fn delete_scalable_target(site: &Site<'_>, props: &mut Props) -> Result<(), ResourceError> {
     let body = Value::Object(target(props)?);
     site.service("application-autoscaling").json(SCALABLE, "DeregisterScalableTarget", &body).await?;
+    Ok(())
+}
+
+/// The target stands as `resource|dimension|service` in the template, and apart in the API.
+pub(super) async fn put_scaling_policy(wanted: &Wanted<'_>, props: &mut Props) -> Result<Physical, ResourceError> {
+    let target = props.need("ScalingTargetId")?;
+    let [resource, dimension, service] = target.split('|').collect::<Vec<_>>()[..] else {
+        return Err(ResourceError::Property("ScalingTargetId".to_owned()));
+    };
+    let mut body = props.rest();
+    for (name, value) in [("ResourceId", resource), ("ScalableDimension", dimension), ("ServiceNamespace", service)] {
+        body.insert(name.to_owned(), value.into());
+    }
+    let scaling = wanted.site.service("application-autoscaling");
+    scaling.json(SCALABLE, "PutScalingPolicy", &Value::Object(body.clone())).await?;
+    Ok(Physical::new(format!("{target}|{}", body.get("PolicyName").map(text_of).unwrap_or_default()), []))
+}
+
+pub(super) async fn delete_scaling_policy(site: &Site<'_>, id: &str) -> Result<(), ResourceError> {
+    let [resource, dimension, service, policy] = id.split('|').collect::<Vec<_>>()[..] else { return Ok(()) };
+    let body = json!({"ResourceId": resource, "ScalableDimension": dimension, "ServiceNamespace": service, "PolicyName": policy});
+    site.service("application-autoscaling").json(SCALABLE, "DeleteScalingPolicy", &body).await?;
     Ok(())
 }

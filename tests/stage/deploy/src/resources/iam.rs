@@ -1,4 +1,4 @@
-//! Roles and managed policies.
+//! Roles, managed policies and instance profiles.
 
 use serde_json::Value;
 
@@ -89,5 +89,28 @@ pub(super) async fn put_managed_policy(wanted: &Wanted<'_>, props: &mut Props) -
 
 pub(super) async fn delete_managed_policy(site: &Site<'_>, arn: &str) -> Result<(), ResourceError> {
     site.service("iam").query(VERSION, "DeletePolicy", &pairs([("PolicyArn", arn)])).await?;
+    Ok(())
+}
+
+pub(super) async fn put_instance_profile(wanted: &Wanted<'_>, props: &mut Props) -> Result<Physical, ResourceError> {
+    wanted.must_be_new()?;
+    let iam = wanted.site.service("iam");
+    let name = wanted.name(props, "InstanceProfileName");
+    let roles = props.texts("Roles");
+    props.end()?;
+    iam.query(VERSION, "CreateInstanceProfile", &pairs([("InstanceProfileName", name.as_str())])).await?;
+    for role in &roles {
+        iam.query(VERSION, "AddRoleToInstanceProfile", &pairs([("InstanceProfileName", &name), ("RoleName", role)])).await?;
+    }
+    let arn = format!("arn:aws:iam::{}:instance-profile/{name}", wanted.site.account);
+    Ok(Physical::new(name, [("Arn", arn)]))
+}
+
+pub(super) async fn delete_instance_profile(site: &Site<'_>, name: &str, props: &mut Props) -> Result<(), ResourceError> {
+    let iam = site.service("iam");
+    for role in props.texts("Roles") {
+        iam.query(VERSION, "RemoveRoleFromInstanceProfile", &pairs([("InstanceProfileName", name), ("RoleName", &role)])).await?;
+    }
+    iam.query(VERSION, "DeleteInstanceProfile", &pairs([("InstanceProfileName", name)])).await?;
     Ok(())
 }

@@ -40,13 +40,16 @@ pub(super) async fn put_zone(wanted: &Wanted<'_>, props: &mut Props) -> Result<P
     wanted.must_be_new()?;
     let route53 = service(wanted.site);
     let name = props.need("Name")?;
+    let config = props.value("HostedZoneConfig");
     props.end()?;
-    let body = Map::from_iter([("CallerReference".to_owned(), reference(wanted)), ("Name".to_owned(), name.into())]);
+    let mut body = Map::from_iter([("CallerReference".to_owned(), reference(wanted)), ("Name".to_owned(), name.into())]);
+    body.extend(config.map(|config| ("HostedZoneConfig".to_owned(), config)));
     let body = document("CreateHostedZoneRequest", &body);
     let answer = route53.rest("CreateHostedZone", Method::POST, "/2013-04-01/hostedzone", body).await?;
     let id = route53.text("CreateHostedZone", &answer, "Id")?;
     let id = id.trim_start_matches("/hostedzone/").to_owned();
-    Ok(Physical::new(id.clone(), [("Id", id)]))
+    let servers = answer.split("<NameServer>").skip(1).filter_map(|part| part.split_once("</NameServer>")).map(|(name, _)| name.to_owned());
+    Ok(Physical::new(id.clone(), [("Id", id)]).with_list("NameServers", servers.collect()))
 }
 
 pub(super) async fn delete_zone(site: &Site<'_>, id: &str) -> Result<(), ResourceError> {

@@ -1,4 +1,4 @@
-//! Alarms and log groups.
+//! Alarms, dashboards and log groups.
 
 use serde_json::{Value, json};
 
@@ -20,6 +20,22 @@ pub(super) async fn put_alarm(wanted: &Wanted<'_>, props: &mut Props, operation:
 
 pub(super) async fn delete_alarm(site: &Site<'_>, name: &str) -> Result<(), ResourceError> {
     site.service("monitoring").query(CLOUDWATCH, "DeleteAlarms", &pairs([("AlarmNames.member.1", name)])).await?;
+    Ok(())
+}
+
+pub(super) async fn put_dashboard(wanted: &Wanted<'_>, props: &mut Props) -> Result<Physical, ResourceError> {
+    let name = wanted.name(props, "DashboardName");
+    let body = props.need("DashboardBody")?;
+    props.end()?;
+    // AWS refuses a body that is no JSON, an emulator takes it.
+    serde_json::from_str::<Value>(&body).map_err(|_| ResourceError::Property("DashboardBody".to_owned()))?;
+    let fields = pairs([("DashboardName", &name), ("DashboardBody", &body)]);
+    wanted.site.service("monitoring").query(CLOUDWATCH, "PutDashboard", &fields).await?;
+    Ok(Physical::new(name, []))
+}
+
+pub(super) async fn delete_dashboard(site: &Site<'_>, name: &str) -> Result<(), ResourceError> {
+    site.service("monitoring").query(CLOUDWATCH, "DeleteDashboards", &pairs([("DashboardNames.member.1", name)])).await?;
     Ok(())
 }
 

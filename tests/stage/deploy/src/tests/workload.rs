@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{DeployError, Stack};
+use crate::{Capability, DeployError, Stack};
 
 fn stack(emulator: &Emulator, template: &str) -> Stack {
     Stack {
@@ -11,6 +11,7 @@ fn stack(emulator: &Emulator, template: &str) -> Stack {
         region: WEST.to_owned(),
         template: emulator.write("template.yaml", template),
         parameters: BTreeMap::new(),
+        capabilities: [Capability::Iam].into(),
         code: Arc::new(|_| PathBuf::from("nowhere/bootstrap")),
     }
 }

@@ -192,7 +192,7 @@ fn http_address_follows_to_the_hosts_port(#[case] host: &str, #[case] expected: 
         set("plain.example.com", Routing::Simple, None, Value::A([127, 0, 0, 9].into())),
     ]);
     config.add_endpoint(lb, "127.0.0.1:1".parse().unwrap());
-    config.add_endpoint(lb, "127.0.0.1:4711".parse().unwrap());
+    config.add_endpoint(lb, "192.0.2.1:4711".parse().unwrap());
     config.add_endpoint("*.s3.us-west-2.amazonaws.com", "127.0.0.1:4712".parse().unwrap());
     let judge = Judge { config: &config, healthy: &|_| true, draw: &|_| 0 };
     let expected = expected.map(|address| address.parse().unwrap());

@@ -42,14 +42,23 @@ fn needed(call: &Parsed) -> Result<Vec<Need>, UnknownResources> {
 #[case::replica_of_another_region_with_tags("rds", "CreateDBInstanceReadReplica",
     json!({"DBInstanceIdentifier": "copy", "SourceDBInstanceIdentifier": "arn:aws:rds:us-east-2:1:db:orders", "Tags.Tag.1.Key": "relight", "Tags.Tag.1.Value": "copy"}),
     &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:copy", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-east-2:1:db:orders",
-      "rds:AddTagsToResource arn:aws:rds:us-west-2:1:db:copy"])]
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:default", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:default", "rds:AddTagsToResource arn:aws:rds:us-west-2:1:db:copy"])]
+#[case::replica_with_a_parameter_group("rds", "CreateDBInstanceReadReplica",
+    json!({"DBInstanceIdentifier": "copy", "SourceDBInstanceIdentifier": "orders", "DBParameterGroupName": "tuned"}),
+    &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:copy", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:orders",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:tuned", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:default"])]
 #[case::replica_home_with_its_groups("rds", "CreateDBInstanceReadReplica",
     json!({"DBInstanceIdentifier": "home", "SourceDBInstanceIdentifier": "arn:aws:rds:us-east-2:1:db:orders", "DBParameterGroupName": "p", "DBSubnetGroupName": "s"}),
     &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:home", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-east-2:1:db:orders",
-      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:p", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:s"])]
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:p", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:s"])]
 #[case::encrypted_replica("rds", "CreateDBInstanceReadReplica",
     json!({"DBInstanceIdentifier": "home", "SourceDBInstanceIdentifier": "orders", "KmsKeyId": "arn:aws:kms:us-west-2:1:key/k"}),
     &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:home", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:orders",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:default", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:default",
       "kms:DescribeKey arn:aws:kms:us-west-2:1:key/k", "kms:CreateGrant arn:aws:kms:us-west-2:1:key/k"])]
 #[case::last_snapshot("rds", "CreateDBSnapshot", json!({"DBInstanceIdentifier": "orders", "DBSnapshotIdentifier": "orders-left"}),
     &["rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:db:orders", "rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:snapshot:orders-left"])]
@@ -99,6 +108,8 @@ fn conditions_see_the_namespace_the_cluster_the_passed_service_the_regions_and_t
     assert_eq!(namespace["cloudwatch:namespace"], ["Relight"]);
     let cluster = context("ecs", "UpdateService", json!({"cluster": "prod", "service": "web"}));
     assert_eq!(cluster["ecs:cluster"], ["arn:aws:ecs:us-west-2:1:cluster/prod"]);
+    let public = context("rds", "CreateDBInstanceReadReplica", json!({"DBInstanceIdentifier": "copy", "PubliclyAccessible": "false"}));
+    assert_eq!(public["rds:publiclyaccessible"], ["false"]);
     let passed = context("ecs", "RegisterTaskDefinition", json!({"taskRoleArn": "arn:aws:iam::1:role/t"}));
     assert_eq!(passed["iam:passedtoservice"], ["ecs-tasks.amazonaws.com"]);
     let forced = json!({"SecretId": "s", "AddReplicaRegions": [{"Region": "us-east-2"}], "ForceOverwriteReplicaSecret": true});

@@ -5,6 +5,9 @@
 //! peace ── any Down ──► Suspected ── quorum over dwell, approved ──► Confirmed ── cleared, held out, quorum still ──► Activating
 //!                           └── expired, back ──► StoodDown ◄── back, the operator ──┘        all done ──► Active
 //! ```
+//! A failback's steps are in [`home`].
+
+pub mod home;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -38,6 +41,7 @@ pub fn advance(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> Result<Optio
         (Mode::Failover, Phase::Activating) => activating(plan, snapshot, run),
         (Mode::Failover, Phase::StoodDown) => stood_down(plan, snapshot, run, &verdict, now),
         (Mode::Drill, _) => drill(plan, snapshot, run, &verdict, now),
+        (Mode::Failback, _) => home::due(plan, snapshot, run, &verdict, now),
         (Mode::Failover, _) => None,
     };
     due.map(|(step, said)| take(plan, snapshot, run, step, said, &verdict, now)).transpose()
@@ -189,7 +193,9 @@ fn stood_down(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, no
     if run.words.stand_down.is_none() && suspicious(plan, &snapshot.head, verdict, now) && verdict.quorum_down(plan) {
         return Some((Step::Suspect, format!("suspected again while standing down: {}", names(verdict))));
     }
-    undone(snapshot, run).then(|| (Step::Restored, "closed: everything is as it was before".to_owned()))
+    // A suspicion in the midst of a failback's restoring leaves the standby to be rebuilt.
+    let rebuilt = !home::rebuilds(snapshot) || home::unrestored(plan, snapshot).is_empty();
+    (rebuilt && undone(snapshot, run)).then(|| (Step::Restored, "closed: everything is as it was before".to_owned()))
 }
 
 fn drill(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict, now: Timestamp) -> Option<(Step, String)> {
@@ -267,6 +273,7 @@ fn take(plan: &Plan, snapshot: &Snapshot, run: &Run, step: Step, said: String, v
         Step::Confirm => run.confirmed_at = Some(verdict.confirmed_at(plan, now).unwrap_or(now)),
         Step::Commit => {
             run.committed_at = Some(now);
+            // A failback's is within the standby's service.
             head.serving = Place::Standby;
         }
         Step::StandDown => {
@@ -275,7 +282,13 @@ fn take(plan: &Plan, snapshot: &Snapshot, run: &Run, step: Step, said: String, v
             head.cool_down_until = now.saturating_add(plan.policy.cool_down).ok();
         }
         Step::Suspect | Step::RealFailure => run.first_down = verdict.first_down().or(Some(now)),
-        Step::Complete | Step::Restored | Step::Hold | Step::Restore => {}
+        Step::ComeHome => {
+            run.came_home_at = Some(now);
+            head.serving = Place::Primary;
+            // Observers that saw a workload without a database need a while to see it well again.
+            head.cool_down_until = now.saturating_add(plan.policy.cool_down).ok();
+        }
+        Step::Complete | Step::Restored | Step::Hold | Step::Restore | Step::Synchronise | Step::Switch | Step::Abort => {}
     }
     head.run = Some(run);
     Ok(Advance { head, said })
@@ -287,7 +300,10 @@ pub fn way_on(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> String {
     let Some(run) = snapshot.head.open_run() else {
         return match snapshot.head.serving {
             Place::Primary => format!("peace: {} of {} observers say Up; `drill` or `failover` start a run", verdict.up.len(), sources(plan)),
-            Place::Standby => "the standby serves; the way home is by hand, see docs/runbook.md".to_owned(),
+            Place::Standby => match crate::fold::refused_home(plan, snapshot, now) {
+                None => "the standby serves; `failback` starts the way home".to_owned(),
+                Some(why) => format!("the standby serves; the way home is not open yet: {why}"),
+            },
         };
     };
     match (run.mode, run.phase) {
@@ -311,6 +327,7 @@ pub fn way_on(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> String {
             "scale-down restores the baseline with each tick until it is verified".to_owned()
         }
         (Mode::Drill, Phase::Holding) => "validates and holds; `stand-down` ends it early".to_owned(),
+        (Mode::Failback, _) => home::way_on(plan, snapshot, run, now),
         (Mode::Drill, _) => "scales up and rehearses; `stand-down` ends it early, the deadline in any case".to_owned(),
         (_, phase) => format!("{phase:?}"),
     }

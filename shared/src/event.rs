@@ -89,6 +89,10 @@ pub enum Command {
     Failover,
     /// Start the drill now.
     Drill,
+    /// Start the way home.
+    Failback,
+    /// The moment of the way home: writes may pause now.
+    SwitchHome,
     /// Undo the run, as long as nothing is promoted.
     StandDown,
     /// Stop every step that cannot be undone, for `for` (4 h).
@@ -113,6 +117,8 @@ impl std::fmt::Display for Command {
         f.write_str(match self {
             Command::Failover => "failover",
             Command::Drill => "drill",
+            Command::Failback => "failback",
+            Command::SwitchHome => "switch-home",
             Command::StandDown => "stand-down",
             Command::Hold { .. } => "hold",
             Command::Release => "release",

@@ -31,7 +31,7 @@ pub fn fold(plan: &Plan, snapshot: &Snapshot, trigger: &Trigger, by: &str, now: 
         Trigger::Tick | Trigger::Progress { .. } | Trigger::Rotation(_) => Folded::default(),
         Trigger::Drill => open_drill(plan, &snapshot.head, "the schedule", by, now),
         Trigger::Alarm(alarm) => hear_alarm(plan, snapshot, alarm, by, now),
-        Trigger::Operator(order) => follow(plan, &snapshot.head, order, by, now),
+        Trigger::Operator(order) => follow(plan, snapshot, order, by, now),
     }
 }
 
@@ -58,7 +58,8 @@ fn hear_alarm(plan: &Plan, snapshot: &Snapshot, alarm: &AlarmNotice, by: &str, n
     }
 }
 
-fn follow(plan: &Plan, head: &Head, order: &Order, by: &str, now: Timestamp) -> Folded {
+fn follow(plan: &Plan, snapshot: &Snapshot, order: &Order, by: &str, now: Timestamp) -> Folded {
+    let head = &snapshot.head;
     if let (Some(meant), Some(run)) = (&order.run, head.run.as_ref())
         && *meant != run.id.0
     {
@@ -68,12 +69,20 @@ fn follow(plan: &Plan, head: &Head, order: &Order, by: &str, now: Timestamp) -> 
     match order.command {
         Command::Status => Folded::default(),
         Command::Drill => open_drill(plan, head, &order.by, by, now),
-        Command::Failover => failover(plan, head, who, by, now),
-        Command::StandDown => with_run(head, order, by, now, |run| stand_down(run, who)),
+        Command::Failover => failover(plan, snapshot, who, by, now),
+        Command::Failback => open_failback(plan, snapshot, &order.by, by, now),
+        Command::SwitchHome => with_run(head, order, by, now, |run| match (run.mode, run.phase) {
+            (Mode::Failback, Phase::Synchronised) => set(run, who, |words| &mut words.switch_home),
+            (Mode::Failback, Phase::Preparing) => Err("the replica at home does not follow yet; say it once the failback is Synchronised".to_owned()),
+            (Mode::Failback, _) => Err(format!("{} is past it, in {:?}", run.id, run.phase)),
+            _ => Err("no failback is open; `failback` starts the way home".to_owned()),
+        }),
+        Command::StandDown => with_run(head, order, by, now, |run| stand_down(snapshot, run, who)),
         Command::Approve => with_run(head, order, by, now, |run| set(run, who, |words| &mut words.approve)),
         Command::AcceptLoss => with_run(head, order, by, now, |run| set(run, who, |words| &mut words.accept_loss)),
         Command::SwitchAnyway => with_run(head, order, by, now, |run| match (run.mode, run.phase) {
             (Mode::Failover, Phase::Activating) => set(run, who, |words| &mut words.switch_anyway),
+            (Mode::Failback, Phase::Switching) if run.committed_at.is_some() => set(run, who, |words| &mut words.switch_anyway),
             _ => Err("there is no traffic to open before the point of no return; `failover` gets there".to_owned()),
         }),
         Command::Replan => with_run(head, order, by, now, |run| {
@@ -93,7 +102,8 @@ fn follow(plan: &Plan, head: &Head, order: &Order, by: &str, now: Timestamp) -> 
     }
 }
 
-fn failover(plan: &Plan, head: &Head, who: Said, by: &str, now: Timestamp) -> Folded {
+fn failover(plan: &Plan, snapshot: &Snapshot, who: Said, by: &str, now: Timestamp) -> Folded {
+    let head = &snapshot.head;
     if plan.policy.mode == ActMode::Observe {
         return say("refused `failover`: the plan only observes; put a plan with policy.mode = \"act\"".to_owned());
     }
@@ -107,6 +117,12 @@ fn failover(plan: &Plan, head: &Head, who: Said, by: &str, now: Timestamp) -> Fo
         }
         Some(run) => {
             let step = match (run.mode, run.phase) {
+                // Until users are let home the standby has everything: there is nothing to fail over to.
+                (Mode::Failback, Phase::Restoring) => Some(Step::RealFailure),
+                (Mode::Failback, Phase::Switching) if let_home(snapshot) => Some(Step::RealFailure),
+                (Mode::Failback, _) => {
+                    return say(format!("refused `failover`: the standby serves, and {} may be given up; say `stand-down`", run.id));
+                }
                 (Mode::Drill, _) => Some(Step::RealFailure),
                 (Mode::Failover, Phase::StoodDown) => Some(Step::Suspect),
                 (Mode::Failover, _) => None,
@@ -147,9 +163,70 @@ fn open_drill(plan: &Plan, head: &Head, who: &str, by: &str, now: Timestamp) -> 
     change(Head { run: Some(run), ..head.clone() }, format!("{who} started the drill"), by, now)
 }
 
-fn stand_down(run: &mut Run, who: Said) -> Result<(), String> {
+/// STOP was taken away, or is about to be: users may be at the writer at home.
+fn let_home(snapshot: &Snapshot) -> bool {
+    crate::advance::home::attempted(snapshot) && snapshot.progress.traffic.held_out_at.is_none()
+}
+
+/// The way home is the operator's to begin. Nobody can tell by the observers that the primary Region is up: they look at its
+/// workload, which has no database. That its control plane answers is told by the fence, which is made there and seen.
+fn open_failback(plan: &Plan, snapshot: &Snapshot, who: &str, by: &str, now: Timestamp) -> Folded {
+    let head = &snapshot.head;
+    if let Some(why) = refused_home(plan, snapshot, now) {
+        return say(format!("refused `failback`: {why}"));
+    }
+    let run = open(Mode::Failback, Phase::Preparing, head.plan_version, format!("{who} said `failback`"), now);
+    change(Head { run: Some(run), ..head.clone() }, format!("{who} said `failback`: the way home begins"), by, now)
+}
+
+/// Why the way home may not begin now.
+pub(crate) fn refused_home(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> Option<String> {
+    let head = &snapshot.head;
+    if plan.policy.mode == ActMode::Observe {
+        return Some("the plan only observes; put a plan with policy.mode = \"act\"".to_owned());
+    }
+    if let Some(run) = head.open_run() {
+        return Some(format!("{} is open in {:?}", run.id, run.phase));
+    }
+    if head.serving == Place::Primary {
+        return Some("the primary serves already".to_owned());
+    }
+    if head.held(now) {
+        return Some("a hold is in force; `release` ends it".to_owned());
+    }
+    plan.databases.iter().find_map(|database| {
+        let name = &database.name;
+        if database.home_security_groups.is_empty() {
+            return Some(format!("the plan does not say into which security groups the replica of {name} at home belongs; give it `home_security_groups`"));
+        }
+        if !plan.secrets.iter().any(|secret| secret.database == *name) {
+            return Some(format!("no secret of the plan opens database {name}; without a login nothing of it can be compared or proven"));
+        }
+        if database.quarantine_security_group.is_none() {
+            return Some(format!("the old writer of {name} is not fenced; give it `quarantine_security_group`, and switch-traffic fences it"));
+        }
+        (!is_fenced(snapshot, name)).then(|| {
+            let last = snapshot.progress.traffic.fenced.get(name).map(|fence| format!(" ({})", fence.last)).unwrap_or_default();
+            format!("the old writer of {name} is not fenced yet{last}; switch-traffic tries each minute, and its success is what tells that the primary Region is up")
+        })
+    })
+}
+
+/// Whether the old writer was seen fenced. A failback that was given up began with that, and has a new old writer only where
+/// it had come to promote one at home.
+fn is_fenced(snapshot: &Snapshot, database: &str) -> bool {
+    let progress = &snapshot.progress;
+    let fenced = progress.traffic.fenced.get(database).is_some_and(|fence| fence.done_at.is_some());
+    let given_up = snapshot.head.run.as_ref().is_some_and(|run| run.mode == Mode::Failback);
+    fenced || (given_up && progress.promotion.home.get(database).is_none_or(|step| step.promote_attempt_at.is_none()))
+}
+
+fn stand_down(snapshot: &Snapshot, run: &mut Run, who: Said) -> Result<(), String> {
     // Whether nothing is promoted yet is judged with the replicas in sight, in `advance`: the word only waits there.
     match (run.mode, run.phase) {
+        (Mode::Failback, Phase::Restoring) => Err("users are home; `failover` goes to the standby again".to_owned()),
+        (Mode::Failback, Phase::Switching) if let_home(snapshot) => Err("users are let home; `failover` goes to the standby again".to_owned()),
+        (Mode::Failback, Phase::Aborted) => Err(format!("{} is already being undone", run.id)),
         (Mode::Failover, Phase::StoodDown) | (Mode::Drill, Phase::Restoring) => Err(format!("{} is already being undone", run.id)),
         _ => set(run, who, |words| &mut words.stand_down),
     }
@@ -191,6 +268,8 @@ pub(crate) fn open(mode: Mode, phase: Phase, plan_version: u64, cause: String, n
         committed_at: None,
         ended_at: None,
         was_drill: false,
+        was_failback: false,
+        came_home_at: None,
         words: Words::default(),
     }
 }

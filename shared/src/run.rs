@@ -5,6 +5,9 @@
 //!               └────────────┴──────────────┴──► StoodDown ──► Closed
 //! Drill     Activating ──► Holding ──► Restoring ──► Closed
 //!               └────────────┴────────────┴──► a Failover in Suspected, when the primary really fails
+//! Failback  Preparing ──► Synchronised ──► Switching ──► Restoring ──► Closed
+//!               └──────────────┴───────────────┴──► Aborted ──► Closed, the standby serves on
+//!                                              └───────────┴──► a Failover in Suspected, once users were let home
 //! ```
 //!
 //! Nobody owns the phase: [`crate::advance`] says what is due, and whoever gets there first writes it.
@@ -36,6 +39,7 @@ impl fmt::Display for RunId {
 pub enum Mode {
     Failover,
     Drill,
+    Failback,
 }
 
 impl fmt::Display for Mode {
@@ -43,6 +47,7 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Mode::Failover => "failover",
             Mode::Drill => "drill",
+            Mode::Failback => "failback",
         })
     }
 }
@@ -61,8 +66,16 @@ pub enum Phase {
     StoodDown,
     /// A drill at full capacity.
     Holding,
-    /// A drill on its way back to the baseline.
+    /// A drill on its way back to the baseline; a failback whose users are home, and whose standby is rebuilt.
     Restoring,
+    /// A failback sets the old writer aside and builds a replica at home.
+    Preparing,
+    /// The replica at home follows, and is compared. The moment of the switch is awaited.
+    Synchronised,
+    /// Writes pause; the last of them goes home, then the promotion, the secrets, the users.
+    Switching,
+    /// A failback that goes back: writes are opened again, the standby serves on.
+    Aborted,
     /// Over, with nothing left behind.
     Closed,
 }
@@ -92,13 +105,21 @@ pub enum Step {
     Hold,
     /// A drill's hold is over, or its deadline has passed.
     Restore,
-    /// The primary really failed during a drill.
+    /// The primary really failed during a drill, or once a failback had let users home.
     RealFailure,
+    /// The replica at home follows, and the rows left behind are known.
+    Synchronise,
+    /// The moment: writes pause.
+    Switch,
+    /// Users are home.
+    ComeHome,
+    /// The way home is given up.
+    Abort,
 }
 
 /// The table. Whatever is not in it is illegal.
 pub fn transition(mode: Mode, phase: Phase, step: Step) -> Result<(Mode, Phase), Illegal> {
-    use Mode::{Drill, Failover};
+    use Mode::{Drill, Failback, Failover};
     use Phase::*;
     Ok(match (mode, phase, step) {
         (Failover, Suspected, Step::Confirm) => (Failover, Confirmed),
@@ -111,6 +132,14 @@ pub fn transition(mode: Mode, phase: Phase, step: Step) -> Result<(Mode, Phase),
         (Drill, Activating | Holding, Step::Restore) => (Drill, Restoring),
         (Drill, Restoring, Step::Restored) => (Drill, Closed),
         (Drill, Activating | Holding | Restoring, Step::RealFailure) => (Failover, Suspected),
+        (Failback, Preparing, Step::Synchronise) => (Failback, Synchronised),
+        (Failback, Synchronised, Step::Switch) => (Failback, Switching),
+        // A record within the phase: what follows it is waited for as before.
+        (Failback, Switching, Step::Commit) => (Failback, Switching),
+        (Failback, Switching, Step::ComeHome) => (Failback, Restoring),
+        (Failback, Preparing | Synchronised | Switching, Step::Abort) => (Failback, Aborted),
+        (Failback, Aborted | Restoring, Step::Restored) => (Failback, Closed),
+        (Failback, Switching | Restoring, Step::RealFailure) => (Failover, Suspected),
         _ => return Err(Illegal { mode, phase, step }),
     })
 }
@@ -133,6 +162,8 @@ pub struct Words {
     pub accept_loss: Option<Said>,
     pub switch_anyway: Option<Said>,
     pub stand_down: Option<Said>,
+    /// The moment at which writes may pause for the switch home.
+    pub switch_home: Option<Said>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +195,12 @@ pub struct Run {
     /// Set when a drill became a failover.
     #[serde(default)]
     pub was_drill: bool,
+    /// Set when a failback became a failover.
+    #[serde(default)]
+    pub was_failback: bool,
+    /// When a failback's users were home.
+    #[serde(default)]
+    pub came_home_at: Option<Timestamp>,
     #[serde(default)]
     pub words: Words,
 }
@@ -176,15 +213,18 @@ impl Run {
     /// Takes one legal step.
     pub fn step(&mut self, step: Step, now: Timestamp) -> Result<(), Illegal> {
         let (mode, phase) = transition(self.mode, self.phase, step)?;
-        self.was_drill |= self.mode != mode;
+        self.was_drill |= self.mode != mode && self.mode == Mode::Drill;
+        self.was_failback |= self.mode != mode && self.mode == Mode::Failback;
         if matches!(step, Step::Suspect | Step::RealFailure) {
             // What was confirmed, allowed or accepted was so for another failure: a loss accepted at noon is not one
             // accepted at midnight.
             (self.first_down, self.confirmed_at, self.committed_at, self.words) = (None, None, None, Words::default());
         }
+        if (self.mode, self.phase) != (mode, phase) {
+            self.phase_since = now;
+        }
         self.mode = mode;
         self.phase = phase;
-        self.phase_since = now;
         if !phase.is_open() {
             self.ended_at = Some(now);
         }

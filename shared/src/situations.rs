@@ -23,6 +23,7 @@ engine = "postgres"
 primary = "orders"
 replica = "orders-replica"
 quarantine_security_group = "sg-quarantine"
+home_security_groups = ["sg-database"]
 
 [[secret]]
 name = "shop/orders"
@@ -98,6 +99,9 @@ impl Situation {
         let mut situation = Situation::peace();
         let mut run = open(mode, phase, 1, "a test".to_owned(), at(0));
         run.first_down = Some(at(0));
+        if mode == Mode::Failback && phase != Phase::Restoring && phase != Phase::Closed {
+            situation.journal.head.serving = Place::Standby;
+        }
         if mode == Mode::Failover && matches!(phase, Phase::Activating | Phase::Active) {
             run.committed_at = Some(at(0));
             situation.journal.head.serving = Place::Standby;

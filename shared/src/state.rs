@@ -9,6 +9,8 @@
 //! write on the condition of that revision. The head is changed only by transitions and by the operator; every part
 //! writes its progress into an item of its own, so that parts that work side by side do not contend.
 
+mod home;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -18,8 +20,10 @@ use crate::evidence::Evidence;
 use crate::plan::{Bounds, Group, InstancesDistribution, Plan, ProviderShare, ResourceId, Service};
 use crate::run::{Mode, Phase, Run, RunId};
 
+pub use home::{HomeComparison, HomeDatabase, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape};
+
 /// Which Region answers users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     #[default]
@@ -172,6 +176,8 @@ pub struct PromotionProgress {
     pub databases: BTreeMap<String, DatabaseStep>,
     /// The drill's disposable copies, by the plan's name of the database.
     pub copies: BTreeMap<String, CopyStep>,
+    /// A failback's instances in both Regions, by the plan's name of the database.
+    pub home: BTreeMap<String, HomeStep>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -234,6 +240,8 @@ pub struct RotationProgress {
     pub proven: BTreeMap<String, Timestamp>,
     pub secrets: BTreeMap<String, SecretStep>,
     pub rehearsal: RehearsalProgress,
+    /// What a failback reads, compares, closes and writes.
+    pub home: HomeRotation,
 }
 
 /// The drill's, on disposable copies and disposable secrets.
@@ -278,6 +286,8 @@ pub struct TrafficProgress {
     pub released_at: Option<Timestamp>,
     /// What users' DNS answered last.
     pub users_at: Option<Place>,
+    /// A failback's users.
+    pub home: HomeTraffic,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -328,6 +338,10 @@ pub struct Memory {
     pub promotion_seconds: BTreeMap<String, f64>,
     /// The last login of each secret in peace, and what it said.
     pub logins: BTreeMap<String, LoginSeen>,
+    /// What each replica was before it was promoted, by the database's name: so it is built again.
+    pub replicas: BTreeMap<String, ReplicaShape>,
+    /// Old writers that a failback set aside before it was aborted, by the database's name: the next one compares them.
+    pub left_writers: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

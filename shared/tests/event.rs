@@ -144,6 +144,8 @@ fn every_order_has_a_file_named_like_it() {
     let commands = [
         Command::Failover,
         Command::Drill,
+        Command::Failback,
+        Command::SwitchHome,
         Command::StandDown,
         Command::Release,
         Command::Approve,

@@ -33,6 +33,8 @@ fn run(mode: Mode, phase: Phase) -> Run {
         committed_at: (mode == Mode::Failover).then(|| at(66)),
         ended_at: Some(at(330)),
         was_drill: false,
+        was_failback: false,
+        came_home_at: None,
         words: Words::default(),
     }
 }

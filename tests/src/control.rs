@@ -61,7 +61,10 @@ impl Function {
             Function::ScaleUp => world.nudge_within(&mut ScaleUp::new(compute), event, budget).await,
             Function::ScaleDown => world.nudge_within(&mut ScaleDown { compute, database, secrets }, event, budget).await,
             Function::PromoteReplica => world.nudge_within(&mut PromoteReplica::new(database), event, budget).await,
-            Function::RotateSecret => world.nudge_within(&mut RotateSecret::new(secrets, world.login.clone(), database), event, budget).await,
+            Function::RotateSecret => {
+                let mut work = RotateSecret::new(secrets, world.login.clone(), database, world.reports.clone());
+                world.nudge_within(&mut work, event, budget).await
+            }
             Function::SwitchTraffic => world.nudge_within(&mut SwitchTraffic { traffic: world.traffic.clone(), database }, event, budget).await,
             // It follows nothing that takes long: the template gives it a minute.
             Function::WatchPrimary => {

@@ -51,6 +51,7 @@ engine = "postgres"
 primary = "orders"
 replica = "orders-replica"
 quarantine_security_group = "sg-quarantine"
+home_security_groups = ["sg-database"]
 
 [[secret]]
 name = "shop/app"

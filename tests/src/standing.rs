@@ -8,7 +8,7 @@ use relight::run::{Mode, Phase};
 use relight::state::Place;
 use relight_world::World;
 
-/// Every field of every resource in the standby Region, the fence in the primary one, and where users are.
+/// Every field of every resource in the standby Region, databases and secrets of the primary one, and where users are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
     pub services: BTreeMap<String, Option<ServiceState>>,
@@ -20,6 +20,10 @@ pub struct Standing {
     pub secrets: BTreeMap<String, SecretStanding>,
     /// Security groups of each old writer.
     pub fences: BTreeMap<String, Vec<String>>,
+    /// The instances of the primary Region.
+    pub home: BTreeMap<String, Instance>,
+    /// Its secrets.
+    pub home_secrets: BTreeMap<String, SecretStanding>,
     pub stop: bool,
     pub users: Place,
 }
@@ -49,6 +53,17 @@ impl Standing {
             };
             Some((name.clone(), standing))
         };
+        let home_secret = |secret: &relight::plan::Secret| {
+            let value = world.secrets.read_home(&secret.name, Stage::Current)?;
+            let standing = SecretStanding {
+                stands_alone: true,
+                host: value.endpoint().ok()?.host,
+                user: value.username().ok()?.to_owned(),
+                opens: world.login.opens(&value),
+            };
+            Some((secret.name.clone(), standing))
+        };
+        let home = world.database.home_instances();
         Standing {
             services: plan.services.iter().map(|service| (service.id().0, world.compute.service(&service.cluster, &service.name))).collect(),
             groups: plan.groups.iter().map(|group| (group.id().0, world.compute.group(&group.name))).collect(),
@@ -56,6 +71,8 @@ impl Standing {
             promotions: names.iter().map(|name| (name.clone(), world.database.promotions(name))).collect(),
             secrets: world.secrets.names().iter().filter_map(secret).collect(),
             fences: plan.databases.iter().map(|database| (database.primary.clone(), world.database.primary_groups(&database.primary))).collect(),
+            home: home.iter().map(|name| (name.clone(), world.database.home_instance(name).expect("it was just named"))).collect(),
+            home_secrets: plan.secrets.iter().filter_map(home_secret).collect(),
             stop: world.traffic.stop(),
             users: world.traffic.users(),
         }

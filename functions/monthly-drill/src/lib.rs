@@ -174,9 +174,11 @@ fn run_metrics(report: &Report) -> BTreeMap<&'static str, (f64, &'static str)> {
         (Mode::Drill, _) => ("DrillPassed", "DrillRecoveryTime"),
         (Mode::Failover, Phase::Active) => ("FailoverPassed", "FailoverRecoveryTime"),
         (Mode::Failover, _) => ("StoodDown", "StandDownTime"),
+        (Mode::Failback, _) => ("FailbackPassed", "FailbackTime"),
     };
     values.insert(passed, (f64::from(u8::from(report.passed)), "Count"));
     values.extend(report.measured.rto_seconds.map(|seconds| (rto, (seconds, "Seconds"))));
+    values.extend(report.measured.write_pause_seconds.map(|seconds| ("WritePause", (seconds, "Seconds"))));
     values.extend(report.measured.rpo_seconds.map(|seconds| ("EstimatedLoss", (seconds, "Seconds"))));
     values
 }

@@ -3,18 +3,26 @@
 use futures_util::future::join_all;
 use relight::decide::Decision;
 use relight::decide::promotion::{Activation, PromotionStep, activate};
-use relight::nudge::{Desk, Next, View, WorkError};
+use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan;
-use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, ReplicaId, Written};
+use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, ReplicaId, Write, Written};
 use relight::run::Run;
-use relight::state::DatabaseStep;
+use relight::state::{DatabaseStep, Key, ReplicaShape};
 
 use crate::ledger::Ledger;
 
 /// What is asked of AWS in this turn.
 enum Ask<'a> {
-    Promote { database: &'a plan::Database, retention: u32 },
-    Modify { database: &'a plan::Database, change: InstanceChange },
+    /// `was`: the replica before it.
+    Promote {
+        database: &'a plan::Database,
+        retention: u32,
+        was: Option<ReplicaShape>,
+    },
+    Modify {
+        database: &'a plan::Database,
+        change: InstanceChange,
+    },
 }
 
 /// The databases that are not at their end.
@@ -36,7 +44,11 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
 
     // Recorded before it is asked: from here on an answer may be lost.
     let promotes = asks.iter().any(|ask| matches!(ask, Ask::Promote { .. }));
-    let guard = if promotes { vec![ledger.unless_the_run_changed()?] } else { Vec::new() };
+    let mut guard = Vec::new();
+    if promotes {
+        guard.push(ledger.unless_the_run_changed()?);
+        guard.extend(remember(view, &asks)?);
+    }
     if ledger.record(guard).await? == Written::Lost {
         return Ok(Next::Again);
     }
@@ -49,6 +61,18 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
     ledger.record(Vec::new()).await?;
     // A change shows in the state only a moment later: looking at once would ask for it twice.
     Ok(if changed { Next::Poll } else { ledger.next() })
+}
+
+/// What the replicas were, for the way home: a promotion changes their backups and later their class. The first attempt knows
+/// it; a later one may see what the first has begun.
+fn remember(view: &View, asks: &[Ask<'_>]) -> Result<Option<Write>, WorkError> {
+    let mut memory = view.snapshot.memory.clone();
+    for ask in asks {
+        if let Ask::Promote { database, was: Some(was), .. } = ask {
+            memory.replicas.entry(database.name.clone()).or_insert_with(|| was.clone());
+        }
+    }
+    (memory != view.snapshot.memory).then(|| put(view, Key::Memory, &memory)).transpose()
 }
 
 fn decide<'a, J: Journal>(
@@ -110,7 +134,8 @@ fn take<'a, J: Journal>(
                 true => format!("promotes {name} again: the call before it got no answer, and the replica is untouched since"),
             };
             ledger.line(EntryKind::Action, &about, said);
-            Some(Ask::Promote { database, retention })
+            let was = replica.map(|replica| ReplicaShape { class: replica.class.clone(), backup_retention: replica.backup_retention });
+            Some(Ask::Promote { database, retention, was })
         }
         PromotionStep::Promoted => {
             step.endpoint = replica.and_then(|replica| replica.endpoint.clone());
@@ -139,7 +164,7 @@ fn take<'a, J: Journal>(
 
 async fn act<'a, D: Database>(port: &D, ask: Ask<'a>) -> (Ask<'a>, Result<(), CallError>) {
     let answer = match &ask {
-        Ask::Promote { database, retention } => port.promote(&ReplicaId::of(database), *retention).await,
+        Ask::Promote { database, retention, .. } => port.promote(&ReplicaId::of(database), *retention).await,
         Ask::Modify { database, change } => port.modify(&ReplicaId::of(database), change).await,
     };
     (ask, answer)

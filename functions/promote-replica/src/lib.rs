@@ -6,10 +6,12 @@
 //!           Activating  activate   attempt recorded ─► promote ─► promoted ─► backups ─► class
 //!           (Active)    activate   the class, where it was not its turn before
 //! Drill     Activating  rehearse   copy owed ─► created ─► promoted
+//! Failback              home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
 //! ```
 
 mod activate;
 mod clear;
+mod home;
 mod ledger;
 mod rehearse;
 
@@ -37,7 +39,7 @@ impl<D: Database> Work for PromoteReplica<D> {
             Some((Mode::Failover, Phase::Confirmed)) => !view.plan.databases.is_empty(),
             Some((Mode::Failover, Phase::Activating)) => activate::due(view).next().is_some(),
             Some((Mode::Drill, Phase::Activating)) => rehearse::due(view).next().is_some(),
-            Some(_) => false,
+            Some(_) => home::wanted(view),
             None => view.standby_serves() && class_due(&view.plan, &view.snapshot),
         }
     }
@@ -49,7 +51,7 @@ impl<D: Database> Work for PromoteReplica<D> {
             (Mode::Failover, Phase::Confirmed) => clear::turn(&self.database, view, run, desk).await,
             (Mode::Failover, Phase::Activating | Phase::Active) => activate::turn(&self.database, view, run, desk).await,
             (Mode::Drill, Phase::Activating) => rehearse::turn(&self.database, view, run, desk).await,
-            _ => Ok(Next::Idle),
+            _ => home::turn(&self.database, view, run, desk).await,
         }
     }
 }

@@ -4,7 +4,7 @@
 use relight::decide::rotation::{Action, Course, Making, overdue, token};
 use relight::nudge::put;
 use relight::plan::Secret;
-use relight::ports::{CallError, Database, Described, DisposableName, EntryKind, Login, SecretName, Secrets, Stage};
+use relight::ports::{CallError, Database, Described, DisposableName, EntryKind, Login, Reports, SecretName, Secrets, Stage};
 use relight::secret::{SecretValue, arn_in};
 use relight::state::{Endpoint, Key, Obligation, Owed, SecretStep};
 
@@ -16,7 +16,7 @@ use crate::run::{Outcome, Turn};
 const ROTATE_LATER: &str =
     "the login before it goes on working; look at rotate-secret's log, take AWSPENDING off the version that is left, and rotate again";
 
-impl<S: Secrets, L: Login, D: Database> RotateSecret<S, L, D> {
+impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
     /// Does one action. Says whether the next one of the same turn may follow.
     pub(crate) async fn act(
         &self,

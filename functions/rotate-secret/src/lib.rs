@@ -4,6 +4,7 @@
 //! ```text
 //! nudge     Failover  Activating   run      proven ─► stands alone, repointed ─► rotated ─► tested
 //!           Drill     Activating   run      the same, on the copy and on disposable secrets
+//!           Failback               home     rows left behind, lag, comparison ─► writes closed ─► home proven and written
 //!           peace, each 30 min     peace    each secret logs in at the replica
 //! rotation  createSecret ─► setSecret ─► testSecret ─► finishSecret     steps, outside the loop
 //! ```
@@ -11,6 +12,7 @@
 //! invocation of this function polls for its end with the lease in its hands.
 
 mod act;
+mod home;
 mod logins;
 mod peace;
 mod run;
@@ -18,47 +20,58 @@ pub mod steps;
 
 use lambda_runtime::{Error, LambdaEvent};
 use relight::aws::start::Environment;
+use relight::decide::rotation::home::unfinished as going_home;
 use relight::decide::rotation::{login_due, unfinished};
 use relight::event::{self, Trigger};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
-use relight::ports::{Database, Journal, Login, Secrets};
+use relight::ports::{Database, Journal, Login, Reports, Secrets};
 use relight::say::Level;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-pub struct RotateSecret<S, L, D> {
+pub struct RotateSecret<S, L, D, R> {
     secrets: S,
     login: L,
     /// For the replica's endpoint in peace; in a run the journal has it.
     database: D,
+    /// For the rows that a failback finds left behind.
+    reports: R,
 }
 
-impl<S, L, D> RotateSecret<S, L, D> {
-    pub fn new(secrets: S, login: L, database: D) -> RotateSecret<S, L, D> {
-        RotateSecret { secrets, login, database }
+impl<S, L, D, R> RotateSecret<S, L, D, R> {
+    pub fn new(secrets: S, login: L, database: D, reports: R) -> RotateSecret<S, L, D, R> {
+        RotateSecret { secrets, login, database, reports }
     }
 }
 
-impl<S: Secrets, L: Login, D: Database> Work for RotateSecret<S, L, D> {
+impl<S: Secrets, L: Login, D: Database, R: Reports> Work for RotateSecret<S, L, D, R> {
     const NAME: &'static str = "rotate-secret";
     const LEASE: &'static str = "rotation";
 
     fn wanted(&self, view: &View) -> bool {
         // A rotation may outlast its run: Active needs the secrets repointed, not rotated.
         let at_work = unfinished(&view.plan, &view.snapshot, view.now);
-        at_work || (view.run().is_none() && login_due(&view.plan, &view.snapshot.memory, view.now))
+        at_work
+            || going_home(&view.plan, &view.snapshot, view.now)
+            || (view.run().is_none() && login_due(&view.plan, &view.snapshot.memory, view.now))
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         // Boxed: side by side, over drivers of TLS and HTTP, the futures nest deeper than the compiler follows.
-        if unfinished(&view.plan, &view.snapshot, view.now) { Box::pin(self.turn(view, desk)).await } else { Box::pin(self.log_in(view, desk)).await }
+        if unfinished(&view.plan, &view.snapshot, view.now) {
+            Box::pin(self.turn(view, desk)).await
+        } else if going_home(&view.plan, &view.snapshot, view.now) {
+            Box::pin(self.go_home(view, desk)).await
+        } else {
+            Box::pin(self.log_in(view, desk)).await
+        }
     }
 }
 
 /// Handles one event: a rotation step, or a nudge.
-pub async fn handle<S: Secrets, L: Login, D: Database>(
+pub async fn handle<S: Secrets, L: Login, D: Database, R: Reports>(
     environment: &Environment,
-    work: &Mutex<RotateSecret<S, L, D>>,
+    work: &Mutex<RotateSecret<S, L, D, R>>,
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error> {
     // One environment handles one event at a time; the lock is never contended.
@@ -66,7 +79,7 @@ pub async fn handle<S: Secrets, L: Login, D: Database>(
     let Some(Trigger::Rotation(step)) = event::parse(&event.payload).triggers.into_iter().next() else {
         return Ok(serde_json::to_value(Box::pin(environment.nudge(&mut *work, &event)).await?)?);
     };
-    let voice = environment.voice(RotateSecret::<S, L, D>::NAME, &event);
+    let voice = environment.voice(RotateSecret::<S, L, D, R>::NAME, &event);
     match Box::pin(steps::take(&work.secrets, &work.login, &step)).await {
         Ok(said) => {
             voice.say(Level::Info, &said, None);

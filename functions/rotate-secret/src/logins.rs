@@ -21,7 +21,7 @@ pub(crate) enum NoLogin {
     Empty,
 }
 
-impl<S: Secrets, L: Login, D> RotateSecret<S, L, D> {
+impl<S: Secrets, L: Login, D, R> RotateSecret<S, L, D, R> {
     /// The first version of a secret with which `attempt` works at an endpoint, and what it answers. Data and secret
     /// replicate independently, so a promoted database may know an older or a newer password than AWSCURRENT.
     pub(crate) async fn first_that_works<T>(

@@ -1,5 +1,6 @@
 use lambda_runtime::{LambdaEvent, service_fn};
 use relight::aws::database::AwsDatabase;
+use relight::aws::reports::S3Reports;
 use relight::aws::secrets::AwsSecrets;
 use relight::aws::start::Environment;
 use relight::login::PgLogin;
@@ -11,6 +12,7 @@ use tokio::sync::Mutex;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let environment = Environment::load()?;
     let secrets = AwsSecrets::new(&environment.aws, environment.settings.rotation_function.clone());
-    let work = Mutex::new(RotateSecret::new(secrets, PgLogin::from_env(), AwsDatabase::new(&environment.aws)));
+    let reports = S3Reports::new(&environment.aws, environment.settings.reports.clone());
+    let work = Mutex::new(RotateSecret::new(secrets, PgLogin::from_env(), AwsDatabase::new(&environment.aws), reports));
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| handle(&environment, &work, event).await)).await
 }

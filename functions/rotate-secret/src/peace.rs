@@ -4,12 +4,12 @@
 use futures_util::future::join_all;
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan::Secret;
-use relight::ports::{Database, EntryKind, Journal, Login, ReplicaId, Secrets, Stage};
+use relight::ports::{Database, EntryKind, Journal, Login, ReplicaId, Reports, Secrets, Stage};
 use relight::state::{Key, LoginSeen};
 
 use crate::RotateSecret;
 
-impl<S: Secrets, L: Login, D: Database> RotateSecret<S, L, D> {
+impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
     /// One login of each secret, side by side, and one write.
     pub(crate) async fn log_in<J: Journal>(&self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         let secrets = view.plan.secrets.iter();

@@ -3,14 +3,16 @@
 
 use futures_util::future::{join, join_all};
 use relight::decide::Decision;
+use relight::decide::rotation::home::admin_of;
 use relight::decide::rotation::{Course, Waiting, course, due, to_prove};
 use relight::nudge::{Desk, Next, View, WorkError};
 use relight::plan::Secret;
-use relight::ports::{Database, EntryKind, Journal, Login, Secrets, Write, Written};
+use relight::ports::{Database, EntryKind, Journal, Login, Reports, Secrets, Write, Written};
 use relight::run::RunId;
 use relight::state::{Endpoint, Part, RotationProgress, SecretStep};
 
 use crate::RotateSecret;
+use crate::logins::NoLogin;
 
 /// Everything that the steps of a turn share.
 #[derive(Clone, Copy)]
@@ -44,7 +46,7 @@ impl Outcome {
     }
 }
 
-impl<S: Secrets, L: Login, D: Database> RotateSecret<S, L, D> {
+impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
     pub(crate) async fn turn<J: Journal>(&self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         let (Some(course), Some(run)) = (course(&view.snapshot), view.snapshot.head.run.as_ref()) else { return Ok(Next::Idle) };
         let turn = Turn { view, course, run: &run.id };
@@ -75,6 +77,10 @@ impl<S: Secrets, L: Login, D: Database> RotateSecret<S, L, D> {
     async fn prove(&self, turn: Turn<'_>, database: &str, endpoint: &Endpoint) -> (bool, Outcome) {
         let mut outcome = Outcome::default();
         let mut failures = Vec::new();
+        if let Err(error) = self.open_again(turn, database, endpoint).await {
+            outcome.fail(format!("its writes, which the way home had closed, are not open: {error}"));
+            return (false, outcome);
+        }
         for secret in turn.view.plan.secrets.iter().filter(|secret| secret.database == database) {
             match self.first_that_works(&secret.name, endpoint, async |value| self.login.prove_writable(value).await).await {
                 Ok((_, _, proof)) => {
@@ -88,6 +94,14 @@ impl<S: Secrets, L: Login, D: Database> RotateSecret<S, L, D> {
         }
         outcome.fail(format!("not proven writable {}", failures.join("; ")));
         (false, outcome)
+    }
+
+    /// A failback that became a failover had closed the standby's writes.
+    async fn open_again(&self, turn: Turn<'_>, database: &str, endpoint: &Endpoint) -> Result<(), NoLogin> {
+        let closed = turn.view.snapshot.progress.rotation.home.databases.get(database).is_some_and(|step| step.closing_at.is_some());
+        let database = turn.view.plan.database(database).filter(|_| closed && turn.course == Course::Failover);
+        let Some(admin) = database.and_then(|database| admin_of(&turn.view.plan, database)) else { return Ok(()) };
+        self.first_that_works(&admin.name, endpoint, async |value| self.login.open_writes(value).await).await.map(drop)
     }
 
     /// Observe, decide, act for one secret.

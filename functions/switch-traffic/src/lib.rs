@@ -4,7 +4,8 @@
 //! each turn   STOP ── one step of it at a time: record, put, see, record ──► again
 //!               │ nothing missing
 //!               ├── fence old writers     side by side: an opening
-//!               └── users, health: open   never waits for a dark Region
+//!               ├── users, health: open   never waits for a dark Region
+//!               └── a failback: page of the primary, users ─► home
 //! ```
 //!
 //! STOP is looked at on every tick, run or none: it is what holds a recovered primary off its users, and one that was left
@@ -15,6 +16,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all, select};
 use jiff::Timestamp;
 use relight::decide::Decision;
+use relight::decide::traffic::home::{self, HomeStep};
 use relight::decide::traffic::{Open, StopStep, Users, fence_is_due, opening, owed, stop, users};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::plan;
@@ -52,6 +54,8 @@ impl<T: Traffic, D: Database> Work for SwitchTraffic<T, D> {
             // Others clear the vetoes, promote, prove and repoint within seconds.
             Some((Mode::Failover, Phase::Confirmed)) => Next::Poll,
             Some((Mode::Failover, Phase::Activating)) if view.snapshot.progress.traffic.opened_at.is_none() => Next::Poll,
+            // Writes pause until users are home.
+            Some((Mode::Failback, Phase::Switching)) if view.run().is_some_and(|run| run.committed_at.is_some()) => Next::Poll,
             _ => stop,
         })
     }
@@ -155,10 +159,19 @@ impl<T: Traffic, D: Database> SwitchTraffic<T, D> {
         let activating = run.phase == Phase::Activating && view.snapshot.progress.traffic.opened_at.is_none();
         let owed = if activating { owed(&view.plan, &view.snapshot, run) } else { Vec::new() };
         let health = async { if activating && owed.is_empty() { Some(self.traffic.fetch(&traffic.healthy_url, HEALTHY).await) } else { None } };
-        let (record, standby, served) = tokio::join!(self.traffic.resolve(&traffic.record), self.traffic.resolve(&traffic.standby), health);
+        let home = home::asks_page(&view.plan, &view.snapshot);
+        let page = async {
+            match view.plan.home_page().filter(|_| home) {
+                Some((url, _)) => Some(self.traffic.fetch(url, HEALTHY).await),
+                None => None,
+            }
+        };
+        let (record, standby, served, page) =
+            tokio::join!(self.traffic.resolve(&traffic.record), self.traffic.resolve(&traffic.standby), health, page);
         let users = users(&record, &standby, &traffic.standby);
         let opening = activating.then(|| opening(&view.plan, owed, &users, served.as_ref()));
-        Seen { users: Some(users), opening }
+        let coming = home.then(|| home::coming_home(&view.plan, &view.snapshot, &users, page.as_ref()));
+        Seen { users: Some(users), opening, coming }
     }
 
     /// One attempt for each old writer whose turn it is.
@@ -186,6 +199,8 @@ struct Found {
 struct Seen {
     users: Option<Users>,
     opening: Option<Decision<Open, relight::decide::traffic::WaitingOn, std::convert::Infallible>>,
+    /// A failback's users.
+    coming: Option<Decision<HomeStep, home::NotHome, std::convert::Infallible>>,
 }
 
 /// Records what was found. Says whether that changed the journal's progress.
@@ -215,13 +230,41 @@ async fn record<J: Journal>(found: Found, view: &View, desk: &Desk<'_, J>) -> Re
         Some(Decision::Refuse(never)) => match never {},
         Some(Decision::Done) | None => {}
     }
+    let coming = found.seen.coming.and_then(|coming| note_coming(&mut progress, coming, now, desk));
+    lines.extend(coming);
+    let home = progress.home.home_at.is_some() && before.home.home_at.is_none();
     let changed = progress != *before;
     let changes: Vec<Write> = if changed { vec![desk.progress(view, Part::Traffic, &progress)?] } else { Vec::new() };
     let written = desk.write(changes, lines).await?;
     if written == relight::ports::Written::Done && opened {
         desk.tell("traffic open");
     }
+    if written == relight::ports::Written::Done && home {
+        desk.tell("traffic home");
+    }
     Ok(changed)
+}
+
+/// Takes in what was seen of a failback's users.
+fn note_coming<J: Journal>(
+    progress: &mut TrafficProgress,
+    coming: Decision<HomeStep, home::NotHome, std::convert::Infallible>,
+    now: Timestamp,
+    desk: &Desk<'_, J>,
+) -> Option<Entry> {
+    match coming {
+        Decision::Act(steps) if steps.contains(&HomeStep::Home) => {
+            progress.home.home_at = Some(now);
+            desk.line(EntryKind::Reached, "traffic", "users reach the primary, and it serves")
+        }
+        Decision::Act(_) => {
+            progress.home.page_at = Some(now);
+            desk.line(EntryKind::Reached, "traffic", "the primary's health page answers: users may come home")
+        }
+        Decision::Wait(waiting) => desk.line(EntryKind::Waiting, "traffic", waiting.to_string()),
+        Decision::Refuse(never) => match never {},
+        Decision::Done => None,
+    }
 }
 
 /// Takes an attempt in. Only what is new about it makes a line: a primary can be dark for days.

@@ -4,6 +4,7 @@
 //! Suspected              counts and bounds: cheap, undone easily
 //! Confirmed, Activating  and what churns: Spot to On-Demand, forced deployments
 //! the standby serves     kept, on every tick
+//! a failback until home  kept: its standby serves
 //! StoodDown, Restoring   the baseline, exactly; or an obligation past its deadline
 //! ```
 //!
@@ -48,8 +49,8 @@ pub fn reach(snapshot: &Snapshot) -> Option<Reach> {
     match snapshot.phase() {
         Some((Mode::Failover, Phase::Suspected)) => Some(Reach::Cheap),
         Some((Mode::Failover, Phase::Confirmed | Phase::Activating) | (Mode::Drill, Phase::Activating | Phase::Holding)) => Some(Reach::Whole),
+        Some((Mode::Failback, _)) | None => (snapshot.head.serving == Place::Standby).then_some(Reach::Kept),
         Some(_) => None,
-        None => (snapshot.head.serving == Place::Standby).then_some(Reach::Kept),
     }
 }
 
@@ -83,7 +84,7 @@ pub fn lowering(snapshot: &Snapshot, now: Timestamp) -> Decision<Lower, WaitingO
 
 /// Whether the open run is being undone.
 pub fn is_undone(snapshot: &Snapshot) -> bool {
-    matches!(snapshot.phase(), Some((Mode::Failover, Phase::StoodDown) | (Mode::Drill, Phase::Restoring)))
+    matches!(snapshot.phase(), Some((Mode::Failover, Phase::StoodDown) | (Mode::Drill | Mode::Failback, Phase::Restoring)))
 }
 
 /// Disposable things that are to go now. They never sleep: neither an open failover nor a serving standby needs them.

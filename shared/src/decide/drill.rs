@@ -4,6 +4,8 @@
 //! Activating ── announce ──► Holding ── validate until all answer, or the hold is over ──► Restoring ──► Closed ── report, announce
 //! ```
 
+mod failback;
+
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +14,8 @@ use super::Decision;
 use crate::plan::Plan;
 use crate::run::{Mode, Phase, Run};
 use crate::state::{DrillProgress, Progress, Snapshot};
+
+pub use failback::write_pause;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -89,6 +93,7 @@ pub fn grade(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Finding> {
     let mut findings = match (run.mode, run.phase) {
         (Mode::Drill, _) => drill_findings(plan, progress, run),
         (Mode::Failover, Phase::Active) => failover_findings(plan, progress, run),
+        (Mode::Failback, _) => failback::findings(plan, progress, run),
         (Mode::Failover, _) => vec![Finding { ok: true, said: "stood down before the first promotion; everything was given back".to_owned() }],
     };
     if let (Some(took), true) = (recovery_time(plan, progress, run), run.mode == Mode::Drill || run.phase == Phase::Active) {
@@ -168,6 +173,10 @@ fn capacity_finding(plan: &Plan, progress: &Progress) -> Finding {
 /// would have waited for: the slowest of full capacity and each database's promotion, proof and repointing, counted from
 /// when its copy was there, since a real failover makes no copy.
 pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<SignedDuration> {
+    if run.mode == Mode::Failback {
+        // Nothing is recovered: the standby serves until writes pause, which is measured by itself.
+        return None;
+    }
     if run.mode == Mode::Failover {
         return Some(run.ended_at?.duration_since(run.first_down?));
     }

@@ -4,12 +4,14 @@
 //! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
 //! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► class, last of all
 //! Drill        rehearse  copy owed ─► created ─► available ─► promoted, or given up
+//! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
 //!
-//! The three share what a replica's state means, below; each has reasons of its own.
+//! The four share what a replica's state means, below; each has reasons of its own.
 
 mod activate;
 mod clear;
+pub mod home;
 mod rehearse;
 
 use std::fmt;

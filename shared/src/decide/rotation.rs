@@ -9,6 +9,7 @@
 //! repointing waits for nothing but the proof, a rotation is never called before it, and a rotation that fails fails
 //! nothing else. Each step can be seen in Secrets Manager or stands in the journal, so any of them may be done twice.
 
+pub mod home;
 pub mod step;
 #[cfg(test)]
 mod tests;
@@ -302,6 +303,8 @@ pub enum Making {
     Disposable,
     Repointing,
     Rotation,
+    /// A failback's, in the primary Region.
+    Home,
 }
 
 /// The id of the version that a step of a run makes. The same step of the same run always makes the same version, so

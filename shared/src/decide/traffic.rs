@@ -1,12 +1,15 @@
 //! When the primary is held out of traffic, and when the standby's traffic is open.
 //!
 //! ```text
+//! home    a failback's STOP goes once the primary can serve; users are home when their name leads there
 //! STOP    absent ── ask ──► put ──► seen: held out        the record comes first, so that no STOP is ever forgotten
 //!         in place ── take the word back ──► remove ──► seen: released        nobody commits on a STOP that is about to go
 //! ```
 //!
 //! Each arrow is a turn, with a fresh look at the journal. So whoever removes STOP saw the run stood down *after* the word was
 //! taken back, and whoever confirms that run again later finds no hold-out to commit on.
+
+pub mod home;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -58,7 +61,7 @@ pub fn stop(plan: &Plan, snapshot: &Snapshot, present: bool, now: Timestamp) -> 
             }
         }
         Some(run) if run.phase == Phase::Confirmed => true,
-        _ => snapshot.head.serving == Place::Standby,
+        _ => snapshot.head.serving == Place::Standby && !home::lets_home(plan, snapshot),
     };
     match (wanted, present) {
         (true, _) if !asked => act(StopStep::Ask),
@@ -184,14 +187,18 @@ pub fn opening(plan: &Plan, owed: Vec<Lack>, users: &Users, served: Option<&Fetc
 }
 
 fn not_serving(plan: &Plan, served: &Fetched) -> Option<Lack> {
-    let expected = &plan.traffic.healthy_body;
-    let why = match served {
-        Fetched::Answered { status: 200, body } if body.contains(expected.as_str()) => return None,
+    let why = unhealthy(served, &plan.traffic.healthy_body)?;
+    Some(Lack::NotServing { url: plan.traffic.healthy_url.clone(), why })
+}
+
+/// Why an answer of a health page proves no service.
+fn unhealthy(served: &Fetched, expected: &str) -> Option<String> {
+    Some(match served {
+        Fetched::Answered { status: 200, body } if body.contains(expected) => return None,
         Fetched::Answered { status: 200, .. } => format!("it answered 200 without `{expected}` in its body"),
         Fetched::Answered { status, .. } => format!("it answered {status}"),
         Fetched::Silent(why) | Fetched::NotAsked(why) => why.clone(),
-    };
-    Some(Lack::NotServing { url: plan.traffic.healthy_url.clone(), why })
+    })
 }
 
 /// Whether an old writer is to be fenced now: from the first attempt to promote until done, once a minute. It never blocks an
@@ -201,6 +208,8 @@ fn not_serving(plan: &Plan, served: &Fetched) -> Option<Lack> {
 /// back a primary without its database. So nothing that was fenced ever has to be unfenced.
 pub fn fence_is_due(snapshot: &Snapshot, step: Option<&FenceStep>, now: Timestamp) -> bool {
     let attempted = snapshot.progress.promotion.databases.values().any(|database| database.promote_attempt_at.is_some());
+    // A failback that was given up after its promotion leaves an old writer behind again.
+    let attempted = attempted || home::abandoned(snapshot);
     let rested = |step: &FenceStep| step.last_at.is_none_or(|at| now.duration_since(at) >= FENCE_AGAIN || now < at);
     snapshot.head.serving == Place::Standby && attempted && step.is_none_or(|step| step.done_at.is_none() && rested(step))
 }

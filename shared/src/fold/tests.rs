@@ -234,3 +234,101 @@ fn ticks_notices_and_rotation_steps_change_nothing() {
     }
     assert!(tell(&situation, Command::Status).head.is_none());
 }
+
+mod home {
+    use super::*;
+    use crate::state::{FenceStep, HoldSwitch, HomeStep};
+
+    /// The standby serves, and its old writer is fenced.
+    fn away() -> Situation {
+        let mut situation = Situation::run(Mode::Failover, Phase::Active);
+        let fence = FenceStep { done_at: Some(at(0)), ..FenceStep::default() };
+        situation.journal.progress.traffic.fenced.insert("orders".to_owned(), fence);
+        situation
+    }
+
+    #[test]
+    fn a_failback_is_opened_by_a_persons_word_alone() {
+        let run = tell(&away(), Command::Failback).head.unwrap().run.unwrap();
+        assert_eq!((run.mode, run.phase, run.cause.as_str()), (Mode::Failback, Phase::Preparing, "ada said `failback`"));
+    }
+
+    #[test]
+    fn it_is_refused_with_what_is_missing() {
+        let cases: [(&str, fn(&mut Situation)); 8] = [
+            ("the plan only observes", |s| s.plan.policy.mode = ActMode::Observe),
+            ("is open in Suspected", |s| s.run_mut().phase = Phase::Suspected),
+            ("the primary serves already", |s| s.journal.head.serving = Place::Primary),
+            ("a hold is in force", |s| s.journal.head.hold = Some(HoldSwitch { until: at(20), by: "bo".to_owned() })),
+            ("`home_security_groups`", |s| s.plan.databases[0].home_security_groups.clear()),
+            ("no secret of the plan opens", |s| s.plan.secrets.clear()),
+            ("give it `quarantine_security_group`", |s| s.plan.databases[0].quarantine_security_group = None),
+            ("is not fenced yet", |s| s.journal.progress.traffic.fenced.clear()),
+        ];
+        for (why, make) in cases {
+            let mut situation = away();
+            make(&mut situation);
+            refused(&tell(&situation, Command::Failback), why);
+        }
+    }
+
+    #[test]
+    fn after_one_that_was_given_up_the_next_may_begin_unless_it_left_another_old_writer() {
+        let mut situation = Situation::run(Mode::Failback, Phase::Closed);
+        situation.journal.head.serving = Place::Standby;
+        assert!(tell(&situation, Command::Failback).head.is_some());
+        let step = HomeStep { promote_attempt_at: Some(at(0)), ..HomeStep::default() };
+        situation.journal.progress.promotion.home.insert("orders".to_owned(), step);
+        refused(&tell(&situation, Command::Failback), "is not fenced yet");
+    }
+
+    #[test]
+    fn the_moment_is_a_word_for_a_failback_that_is_synchronised() {
+        let run = tell(&Situation::run(Mode::Failback, Phase::Synchronised), Command::SwitchHome).head.unwrap().run.unwrap();
+        assert!(run.words.switch_home.is_some());
+        refused(&tell(&Situation::run(Mode::Failback, Phase::Preparing), Command::SwitchHome), "does not follow yet");
+        refused(&tell(&Situation::run(Mode::Failback, Phase::Restoring), Command::SwitchHome), "is past it");
+        refused(&tell(&Situation::run(Mode::Drill, Phase::Holding), Command::SwitchHome), "no failback is open");
+        refused(&tell(&Situation::peace(), Command::SwitchHome), "no run is open");
+    }
+
+    /// Past the point of no return, with STOP taken away or not.
+    fn switching(held_out: bool) -> Situation {
+        let mut situation = Situation::run(Mode::Failback, Phase::Switching);
+        situation.run_mut().committed_at = Some(at(0));
+        let step = HomeStep { promote_attempt_at: Some(at(0)), ..HomeStep::default() };
+        situation.journal.progress.promotion.home.insert("orders".to_owned(), step);
+        situation.journal.progress.traffic.held_out_at = held_out.then(|| at(0));
+        situation
+    }
+
+    #[test]
+    fn while_stop_stands_a_stand_down_goes_back_and_afterwards_a_failover() {
+        assert!(tell(&switching(true), Command::StandDown).head.unwrap().run.unwrap().words.stand_down.is_some());
+        refused(&tell(&switching(true), Command::Failover), "say `stand-down`");
+        refused(&tell(&switching(false), Command::StandDown), "`failover` goes to the standby again");
+        let run = tell(&switching(false), Command::Failover).head.unwrap().run.unwrap();
+        assert_eq!((run.mode, run.phase, run.was_failback), (Mode::Failover, Phase::Suspected, true));
+    }
+
+    #[test]
+    fn once_users_are_home_only_a_failover_goes_back() {
+        let situation = Situation::run(Mode::Failback, Phase::Restoring);
+        refused(&tell(&situation, Command::StandDown), "users are home");
+        let run = tell(&situation, Command::Failover).head.unwrap().run.unwrap();
+        assert_eq!((run.mode, run.phase), (Mode::Failover, Phase::Suspected));
+    }
+
+    #[test]
+    fn until_then_there_is_nothing_to_fail_over_to() {
+        for phase in [Phase::Preparing, Phase::Synchronised, Phase::Switching, Phase::Aborted] {
+            refused(&tell(&Situation::run(Mode::Failback, phase), Command::Failover), "the standby serves");
+        }
+    }
+
+    #[test]
+    fn users_are_let_home_without_the_rest_only_past_the_point_of_no_return() {
+        assert!(tell(&switching(true), Command::SwitchAnyway).head.is_some());
+        refused(&tell(&Situation::run(Mode::Failback, Phase::Switching), Command::SwitchAnyway), "there is no traffic to open");
+    }
+}

@@ -8,6 +8,7 @@ pub mod stack;
 mod validate;
 
 use jiff::SignedDuration;
+use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
 pub use put::{NotPut, put};
@@ -334,6 +335,16 @@ pub struct Failback {
     pub write_pause: SignedDuration,
 }
 
+impl Failback {
+    /// Beginning and end of the window, which may span midnight.
+    pub fn hours(&self) -> Option<(Time, Time)> {
+        let time = |text: &str| Time::strptime("%H:%M", text.trim()).ok();
+        let (from, to) = self.window.as_deref()?.split_once('-')?;
+        let (from, to) = (time(from)?, time(to)?);
+        (from != to).then_some((from, to))
+    }
+}
+
 impl Default for Failback {
     fn default() -> Self {
         Failback { window: None, write_pause: SignedDuration::from_mins(5) }
@@ -420,6 +431,14 @@ impl Plan {
 
     pub fn database(&self, name: &str) -> Option<&Database> {
         self.databases.iter().find(|database| database.name == name)
+    }
+
+    /// The primary's health page and what a healthy answer contains, as the first probe asks for them.
+    pub fn home_page(&self) -> Option<(&str, &str)> {
+        self.observers.iter().find_map(|observer| match &observer.kind {
+            ObserverKind::Probe { url, body, .. } => Some((url.as_str(), body.as_str())),
+            ObserverKind::Checkers { .. } | ObserverKind::Alarm { .. } => None,
+        })
     }
 
     pub fn observer(&self, name: &str) -> Option<&Observer> {

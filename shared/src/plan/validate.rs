@@ -54,6 +54,7 @@ pub(super) fn parse(text: &str) -> Result<Plan, Mistakes> {
     found.traffic(&plan);
     found.observers(&plan);
     found.drill(&plan);
+    found.failback(&plan);
     found.policy(&plan);
     if found.0.is_empty() {
         return Ok(plan);
@@ -187,6 +188,22 @@ impl Found {
                     key("quarantine_security_group"),
                     format!("`{group}` is no security group"),
                     "give the id of one without rules, in the primary Region",
+                );
+            }
+            for (at, group) in database.home_security_groups.iter().enumerate() {
+                self.unless(
+                    group.starts_with("sg-") && Some(group) != database.quarantine_security_group.as_ref(),
+                    key(&format!("home_security_groups[{at}]")),
+                    format!("`{group}` is no security group of a database that serves"),
+                    "give the ids that the instance in the primary Region has in peace",
+                );
+            }
+            for (at, table) in database.compare.iter().enumerate() {
+                self.unless(
+                    table.split_once('.').is_some_and(|(schema, name)| !schema.is_empty() && !name.is_empty()),
+                    key(&format!("compare[{at}]")),
+                    format!("`{table}` does not say in which schema the table is"),
+                    "give schema.table, such as public.orders",
                 );
             }
         }
@@ -335,6 +352,23 @@ impl Found {
         for (index, url) in drill.validate.iter().enumerate() {
             self.unless(is_url(url), format!("drill.validate[{index}]"), format!("`{url}` is no URL"), "begin it with https://");
         }
+    }
+
+    fn failback(&mut self, plan: &Plan) {
+        if let Some(window) = &plan.failback.window {
+            self.unless(
+                plan.failback.hours().is_some(),
+                "failback.window",
+                format!("`{window}` is no window"),
+                "give two different times of the day in UTC, such as 02:00-04:00",
+            );
+        }
+        self.unless(
+            plan.failback.write_pause.is_positive(),
+            "failback.write_pause",
+            "every failback would be aborted at once",
+            "give a time above zero, such as 5m",
+        );
     }
 
     fn policy(&mut self, plan: &Plan) {

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::home::USERS_HOME;
 use super::{Milestone, Report, Resource};
 use crate::ports::EntryKind;
 use crate::run::{Mode, Phase};
@@ -54,6 +55,7 @@ pub fn page(report: &Report) -> String {
                     h2 { "What was not" }
                     div .card { ul { @for line in &report.not_proven { li { span .mark .soft { "–" } (line) } } } }
                 }
+                (rows_left(report))
                 h2 { "Who did what, and why" }
                 div .card { (timeline(report)) }
                 h2 { "Requests sent to AWS" }
@@ -67,18 +69,30 @@ pub fn page(report: &Report) -> String {
 fn heading(report: &Report) -> Markup {
     let (class, word) = match (report.mode, report.ended, report.passed) {
         (Mode::Failover, Phase::Closed, _) => ("even", "stood down"),
+        (Mode::Failback, ..) if !came_home(report) => ("even", "given up"),
         (_, _, true) => ("good", "passed"),
         (_, _, false) => ("bad", "did not pass"),
     };
-    let what = if report.mode == Mode::Drill { "Drill" } else { "Failover" };
+    let (what, between) = match report.mode {
+        Mode::Failover => ("Failover", [&report.primary, &report.standby]),
+        Mode::Drill => ("Drill", [&report.primary, &report.standby]),
+        Mode::Failback => ("Failback", [&report.standby, &report.primary]),
+    };
     html! {
         h1 { (what) " of " (report.plan) span .badge .(class) { (word) } }
         p { (report.cause) }
-        p .soft { (report.run) " · " (report.primary) " to " (report.standby) " · plan version " (report.plan_version) " · " (moment(report.opened_at)) @if let Some(ended) = report.ended_at { " to " (moment(ended)) } }
+        p .soft { (report.run) " · " (between[0]) " to " (between[1]) " · plan version " (report.plan_version) " · " (moment(report.opened_at)) @if let Some(ended) = report.ended_at { " to " (moment(ended)) } }
     }
 }
 
+fn came_home(report: &Report) -> bool {
+    report.milestones.iter().any(|milestone| milestone.name == USERS_HOME)
+}
+
 fn tiles(report: &Report) -> Markup {
+    if report.mode == Mode::Failback {
+        return home_tiles(report);
+    }
     let tile = |name: &str, measured: Option<f64>, objective: f64, without: &str| {
         let over = measured.is_some_and(|measured| measured > objective);
         html! {
@@ -98,6 +112,33 @@ fn tiles(report: &Report) -> Markup {
                 div .tile { span .soft { "Really lost, by comparing both databases" } b { (lost.rows) " rows" } span .soft { "written within " (seconds(lost.seconds)) } }
             }
             div .tile { span .soft { "From the first evidence to the first request" } b { (first_request(report).map_or("none".to_owned(), seconds)) } span .soft { (report.calls.values().sum::<u32>()) " requests to AWS in all" } }
+        }
+    }
+}
+
+fn home_tiles(report: &Report) -> Markup {
+    let left: u64 = report.rows_left.iter().map(|left| left.missing + left.differing).sum();
+    html! {
+        div .tiles {
+            div .tile { span .soft { "Writes paused" } b { (report.measured.write_pause_seconds.map_or("not at all".to_owned(), seconds)) } span .soft { "until users could write again" } }
+            div .tile { span .soft { "Rows left behind" } b { (left) } span .soft { "in the files below" } }
+            div .tile { span .soft { "Requests to AWS" } b { (report.calls.values().sum::<u32>()) } span .soft { "in all" } }
+        }
+    }
+}
+
+fn rows_left(report: &Report) -> Markup {
+    html! {
+        @if !report.rows_left.is_empty() {
+            h2 { "Rows left behind" }
+            div .card { table {
+                tr { th { "database" } th { "table" } th { "missing" } th { "differing" } th { "file" } }
+                @for left in &report.rows_left { tr { td { (left.database) } td { (left.table) } td { (left.missing) } td { (left.differing) } td { (left.file) } } }
+            } }
+        }
+        @if !report.set_aside.is_empty() {
+            h2 { "Set aside" }
+            div .card { ul { @for line in &report.set_aside { li { span .mark .soft { "–" } (line) } } } }
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! A report is made from the journal alone: whatever it says was recorded when it happened, by whoever did it.
 
+mod home;
 mod html;
 
 use std::collections::BTreeMap;
@@ -10,12 +11,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::drill::{grade, recovery_time};
+use crate::decide::drill::{grade, recovery_time, write_pause};
 use crate::plan::Plan;
 use crate::ports::{Entry, EntryKind};
 use crate::run::{Mode, Phase, Run};
 use crate::state::Snapshot;
 
+pub use home::RowsLeft;
 pub use html::page;
 
 const ROWS_UNKNOWN: &str = "how many rows were lost: that is counted when the old primary can be read again";
@@ -41,6 +43,12 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What this run could not show, so that nobody concludes it.
     pub not_proven: Vec<String>,
+    /// Rows that the old writer had for itself, found by a failback.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows_left: Vec<RowsLeft>,
+    /// What a failback set aside, for a person to delete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<String>,
     pub milestones: Vec<Milestone>,
     /// Who did what and why, oldest first.
     pub timeline: Vec<Row>,
@@ -66,6 +74,9 @@ pub struct Measured {
     pub rpo_seconds: Option<f64>,
     /// What each database was judged to lose at most, by its name.
     pub lag: BTreeMap<String, Lag>,
+    /// How long a failback's writes paused, until users were home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_pause_seconds: Option<f64>,
     /// What was really lost, once both databases have been compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
@@ -151,6 +162,8 @@ impl Report {
             measured: measured(plan, snapshot, run),
             findings,
             not_proven: not_proven(plan, snapshot, run),
+            rows_left: home::rows_left(snapshot),
+            set_aside: home::set_aside(plan, snapshot),
             milestones: milestones(snapshot, run).into_iter().map(|(name, at)| Milestone { name, at, after_seconds: after(at) }).collect(),
             timeline: history.iter().map(|entry| row(entry, after(entry.at))).collect(),
             resources: resources(plan, snapshot, run),
@@ -189,13 +202,16 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
         rto_seconds: recovery_time(plan, progress, run).map(|took: SignedDuration| took.as_secs_f64()),
         rpo_seconds: if promoted && !lag.is_empty() { largest } else { None },
         lag,
+        write_pause_seconds: write_pause(progress, run).map(|paused| paused.as_secs_f64()),
         lost: None,
     }
 }
 
 fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
     let mut not_proven = Vec::new();
-    if run.mode == Mode::Drill {
+    if run.mode == Mode::Failback {
+        not_proven.extend(home::not_proven(plan, snapshot, run));
+    } else if run.mode == Mode::Drill {
         not_proven.push("that users reach the standby: a drill moves no traffic and puts no STOP object".to_owned());
         not_proven.push("that the primary is held out and fenced: a drill does not touch the primary Region".to_owned());
         not_proven.push("how much would be lost: a drill promotes a copy of a healthy replica".to_owned());
@@ -221,9 +237,14 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
 
 fn milestones(snapshot: &Snapshot, run: &Run) -> Vec<(String, Timestamp)> {
     let progress = &snapshot.progress;
+    let opened = match run.mode {
+        Mode::Failover => "suspected",
+        Mode::Drill => "drill started",
+        Mode::Failback => "way home begun",
+    };
     let mut all: Vec<(String, Option<Timestamp>)> = vec![
         ("first Down".to_owned(), run.first_down),
-        (if run.mode == Mode::Drill { "drill started" } else { "suspected" }.to_owned(), Some(run.opened_at)),
+        (opened.to_owned(), Some(run.opened_at)),
         ("confirmed".to_owned(), run.confirmed_at),
         ("primary held out of traffic".to_owned(), progress.traffic.held_out_at),
         ("point of no return".to_owned(), run.committed_at),
@@ -245,6 +266,7 @@ fn milestones(snapshot: &Snapshot, run: &Run) -> Vec<(String, Timestamp)> {
         all.push((format!("{name}: repointed"), step.repointed_at));
         all.push((format!("{name}: rotated"), step.rotated_at));
     }
+    all.extend(home::milestones(snapshot, run));
     all.push(("traffic open".to_owned(), progress.traffic.opened_at));
     all.push(("baseline restored".to_owned(), progress.restore.restored_at));
     all.push((format!("{:?}", run.phase).to_lowercase(), run.ended_at));
@@ -287,6 +309,7 @@ fn resources(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Resource> {
         let done = step.rotated_at.or(step.tested_at).or(step.repointed_at);
         rows.push(bar(format!("secret/{name}"), "rotate-secret", step.repointed_at, done, step.failed.as_deref().unwrap_or_default()));
     }
+    rows.extend(home::resources(plan, snapshot));
     if run.mode == Mode::Failover {
         rows.push(bar(format!("traffic/{}", plan.traffic.record), "switch-traffic", progress.traffic.held_out_at, progress.traffic.opened_at, ""));
     }

@@ -1,11 +1,36 @@
 use super::*;
 use crate::situations::{Situation, at, said};
 
-const MODES: [Mode; 2] = [Mode::Failover, Mode::Drill];
-const PHASES: [Phase; 8] =
-    [Phase::Suspected, Phase::Confirmed, Phase::Activating, Phase::Active, Phase::StoodDown, Phase::Holding, Phase::Restoring, Phase::Closed];
-const STEPS: [Step; 9] =
-    [Step::Confirm, Step::Commit, Step::Complete, Step::StandDown, Step::Suspect, Step::Restored, Step::Hold, Step::Restore, Step::RealFailure];
+const MODES: [Mode; 3] = [Mode::Failover, Mode::Drill, Mode::Failback];
+const PHASES: [Phase; 12] = [
+    Phase::Suspected,
+    Phase::Confirmed,
+    Phase::Activating,
+    Phase::Active,
+    Phase::StoodDown,
+    Phase::Holding,
+    Phase::Restoring,
+    Phase::Closed,
+    Phase::Preparing,
+    Phase::Synchronised,
+    Phase::Switching,
+    Phase::Aborted,
+];
+const STEPS: [Step; 13] = [
+    Step::Confirm,
+    Step::Commit,
+    Step::Complete,
+    Step::StandDown,
+    Step::Suspect,
+    Step::Restored,
+    Step::Hold,
+    Step::Restore,
+    Step::RealFailure,
+    Step::Synchronise,
+    Step::Switch,
+    Step::ComeHome,
+    Step::Abort,
+];
 
 fn legal() -> Vec<(Mode, Phase, Step, Mode, Phase)> {
     let mut legal = Vec::new();
@@ -29,16 +54,36 @@ fn what_is_over_stays_over() {
 #[test]
 fn the_point_of_no_return_is_passed_only_from_confirmed_and_never_by_a_drill() {
     let commits: Vec<_> = legal().into_iter().filter(|(_, _, step, ..)| *step == Step::Commit).collect();
-    assert_eq!(commits, [(Mode::Failover, Phase::Confirmed, Step::Commit, Mode::Failover, Phase::Activating)]);
+    assert_eq!(
+        commits,
+        [
+            (Mode::Failover, Phase::Confirmed, Step::Commit, Mode::Failover, Phase::Activating),
+            (Mode::Failback, Phase::Switching, Step::Commit, Mode::Failback, Phase::Switching),
+        ]
+    );
 }
 
 #[test]
-fn a_drill_becomes_a_failover_only_in_suspected() {
+fn a_drill_or_a_failback_becomes_a_failover_only_in_suspected() {
     for (mode, _, step, to_mode, to_phase) in legal() {
         if mode != to_mode {
-            assert_eq!((mode, step, to_mode, to_phase), (Mode::Drill, Step::RealFailure, Mode::Failover, Phase::Suspected));
+            assert!(mode != Mode::Failover);
+            assert_eq!((step, to_mode, to_phase), (Step::RealFailure, Mode::Failover, Phase::Suspected));
         }
     }
+}
+
+#[test]
+fn a_failback_is_given_up_until_users_are_home_and_not_afterwards() {
+    let aborts: Vec<Phase> = legal().into_iter().filter(|(_, _, step, ..)| *step == Step::Abort).map(|(_, phase, ..)| phase).collect();
+    assert_eq!(aborts, [Phase::Preparing, Phase::Synchronised, Phase::Switching]);
+}
+
+#[test]
+fn the_point_of_no_return_of_a_failback_does_not_begin_its_pause_anew() {
+    let mut run = Situation::run(Mode::Failback, Phase::Switching).journal.head.run.unwrap();
+    run.step(Step::Commit, at(60)).unwrap();
+    assert_eq!((run.phase, run.phase_since), (Phase::Switching, at(0)));
 }
 
 #[test]
@@ -73,7 +118,7 @@ fn a_new_suspicion_forgets_what_was_allowed_for_the_last_one() {
         run.confirmed_at = Some(at(1));
         run.committed_at = Some(at(2));
         let word = || Some(said(1));
-        run.words = Words { failover: word(), approve: word(), accept_loss: word(), switch_anyway: word(), stand_down: word() };
+        run.words = Words { failover: word(), approve: word(), accept_loss: word(), switch_anyway: word(), stand_down: word(), switch_home: word() };
         run.step(step, at(10)).unwrap();
         assert_eq!(run.words, Words::default());
         assert_eq!((run.first_down, run.confirmed_at, run.committed_at), (None, None, None));

@@ -4,6 +4,9 @@
 //! promote       available 2 s ─► modifying ─► 20 s rebooting ─► 40 s available, no source
 //! create_copy   creating 60 s ─► available; the source is backing-up meanwhile
 //! ```
+//! What a failback does in both Regions is in `home`, the rows that instances hold in [`crate::data`].
+
+mod home;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,10 +15,14 @@ use std::rc::Rc;
 use jiff::{SignedDuration, Timestamp};
 use relight::clock::Clock;
 use relight::plan::Plan;
-use relight::ports::{CallError, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId, Why};
+use relight::ports::{
+    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, RebuiltOf, Removal,
+    ReplicaId, Snapshotted, Why,
+};
 use relight::state::{Endpoint, Place};
 
 use crate::Calls;
+use crate::data::Data;
 
 /// What CloudWatch answers for a replica's `ReplicaLag`.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,11 +43,18 @@ enum Later {
     Retention(u32),
     Class(String),
     Removed,
+    /// Under its new name from here on.
+    Renamed(String),
 }
 
 #[derive(Debug, Clone)]
 struct Held {
     instance: Instance,
+    data: Data,
+    /// Replays nothing while this is set.
+    stalled: bool,
+    /// The host whose users it has, from when it was made.
+    born_of: Option<String>,
     plan_tag: Option<String>,
     later: Vec<(Timestamp, Later)>,
     promotions: usize,
@@ -49,7 +63,11 @@ struct Held {
 #[derive(Debug)]
 struct Rds {
     standby: BTreeMap<String, Held>,
-    primary: BTreeMap<String, Vec<String>>,
+    primary: BTreeMap<String, Held>,
+    /// Snapshots by Region and name, with when they are available.
+    snapshots: BTreeMap<(Place, String), Timestamp>,
+    /// Hosts that were renamed, old and new, for whoever keeps users by host.
+    renamed: Vec<(String, String)>,
     lag: BTreeMap<String, LagFeed>,
     promotion: SignedDuration,
     creation: SignedDuration,
@@ -72,18 +90,33 @@ impl DatabaseWorld {
                 replication: vec!["replicating".to_owned()],
                 engine: "postgres".to_owned(),
                 class: "db.t4g.small".to_owned(),
-                endpoint: Some(endpoint(&database.replica)),
+                endpoint: Some(endpoint(Place::Standby, &database.replica)),
                 backup_retention: 1,
                 security_groups: vec!["sg-database".to_owned()],
                 ..Instance::default()
             },
+            data: Data::of_shop(),
+            stalled: false,
+            born_of: None,
             plan_tag: None,
             later: Vec::new(),
             promotions: 0,
         };
+        let writer = |database: &relight::plan::Database| Held {
+            instance: Instance {
+                source: None,
+                replication: Vec::new(),
+                endpoint: Some(endpoint(Place::Primary, &database.primary)),
+                backup_retention: database.backup_retention_days,
+                ..replica(database).instance
+            },
+            ..replica(database)
+        };
         let rds = Rds {
             standby: plan.databases.iter().map(|database| (database.replica.clone(), replica(database))).collect(),
-            primary: plan.databases.iter().map(|database| (database.primary.clone(), vec!["sg-database".to_owned()])).collect(),
+            primary: plan.databases.iter().map(|database| (database.primary.clone(), writer(database))).collect(),
+            snapshots: BTreeMap::new(),
+            renamed: Vec::new(),
             lag: BTreeMap::new(),
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
@@ -141,55 +174,62 @@ impl DatabaseWorld {
 
     /// The security groups of a writer in the primary Region, whether or not the Region is dark.
     pub fn primary_groups(&self, instance: &str) -> Vec<String> {
-        self.rds.borrow().primary.get(instance).cloned().unwrap_or_default()
+        self.rds.borrow().primary.get(instance).map(|held| held.instance.security_groups.clone()).unwrap_or_default()
     }
 
-    /// Lets everything happen that is due.
+    /// Lets everything happen that is due, in both Regions.
     fn settle(&self) {
         let now = self.clock.now();
         let mut rds = self.rds.borrow_mut();
-        let mut removed = Vec::new();
-        for (name, held) in &mut rds.standby {
-            held.later.sort_by_key(|(at, _)| *at);
-            let due = held.later.partition_point(|(at, _)| *at <= now);
-            for (_, later) in held.later.drain(..due) {
-                match later {
-                    Later::Status(status) => held.instance.status = status.to_owned(),
-                    Later::Promoted => {
-                        held.instance.source = None;
-                        held.instance.replication.clear();
+        for place in [Place::Standby, Place::Primary] {
+            let mut moved = Vec::new();
+            for (name, held) in rds.of(place) {
+                held.later.sort_by_key(|(at, _)| *at);
+                let due = held.later.partition_point(|(at, _)| *at <= now);
+                let due: Vec<Later> = held.later.drain(..due).map(|(_, later)| later).collect();
+                for later in due {
+                    match later {
+                        Later::Removed => moved.push((name.clone(), None)),
+                        Later::Renamed(to) => moved.push((name.clone(), Some(to))),
+                        later => held.become_(later),
                     }
-                    Later::Retention(days) => {
-                        held.instance.backup_retention = days;
-                        held.instance.pending_backup_retention = None;
-                    }
-                    Later::Class(class) => {
-                        held.instance.class = class;
-                        held.instance.pending_class = None;
-                    }
-                    Later::Removed => removed.push(name.clone()),
                 }
             }
+            for (name, to) in moved {
+                rds.move_name(place, &name, to);
+            }
         }
-        for name in removed {
-            rds.standby.remove(&name);
-        }
+        rds.replicate(self.calls.is_dark(Place::Primary));
     }
 
     /// One call about an instance of the standby Region.
     fn call<T>(&self, operation: &'static str, instance: &str, f: impl FnOnce(&mut Rds, Timestamp) -> Result<T, Why>) -> Result<T, CallError> {
+        self.call_in(Place::Standby, operation, instance, f)
+    }
+
+    fn call_in<T>(
+        &self,
+        place: Place,
+        operation: &'static str,
+        instance: &str,
+        f: impl FnOnce(&mut Rds, Timestamp) -> Result<T, Why>,
+    ) -> Result<T, CallError> {
         self.settle();
-        self.calls.pass(operation, Place::Standby, instance, || f(&mut self.rds.borrow_mut(), self.clock.now()))
+        self.calls.pass(operation, place, instance, || f(&mut self.rds.borrow_mut(), self.clock.now()))
     }
 
     fn describe(&self, instance: &str) -> Result<Option<Instance>, CallError> {
-        self.call("rds:DescribeDBInstances", instance, |rds, _| Ok(rds.standby.get(instance).map(|held| held.instance.clone())))
+        self.describe_in(Place::Standby, instance)
     }
 
-    fn promote_any(&self, instance: &str, retention: Option<u32>) -> Result<(), CallError> {
-        self.call("rds:PromoteReadReplica", instance, |rds, now| {
+    fn describe_in(&self, place: Place, instance: &str) -> Result<Option<Instance>, CallError> {
+        self.call_in(place, "rds:DescribeDBInstances", instance, |rds, _| Ok(rds.of(place).get(instance).map(|held| held.instance.clone())))
+    }
+
+    fn promote_any(&self, place: Place, instance: &str, retention: Option<u32>) -> Result<(), CallError> {
+        self.call_in(place, "rds:PromoteReadReplica", instance, |rds, now| {
             let takes = rds.promotion;
-            let held = rds.held(instance)?;
+            let held = rds.held_in(place, instance)?;
             if held.instance.source.is_none() {
                 return Err(state(instance, "is not a read replica"));
             }
@@ -206,15 +246,74 @@ impl DatabaseWorld {
             Ok(())
         })
     }
+    fn modify_any(&self, place: Place, instance: &str, change: &InstanceChange) -> Result<(), CallError> {
+        self.call_in(place, "rds:ModifyDBInstance", instance, |rds, now| {
+            let held = rds.held_in(place, instance)?;
+            held.expect_available(instance)?;
+            let takes = SignedDuration::from_secs(30);
+            match change {
+                InstanceChange::Backups(days) => {
+                    held.instance.pending_backup_retention = Some(*days);
+                    held.later.push((now + takes, Later::Retention(*days)));
+                }
+                InstanceChange::Class(class) => {
+                    held.instance.pending_class = Some(class.clone());
+                    held.later.push((now + takes, Later::Class(class.clone())));
+                }
+            }
+            held.later.push((now + SignedDuration::from_secs(1), Later::Status("modifying")));
+            held.later.push((now + takes, Later::Status("available")));
+            Ok(())
+        })
+    }
 }
 
 impl Rds {
     fn held(&mut self, instance: &str) -> Result<&mut Held, Why> {
-        self.standby.get_mut(instance).ok_or_else(|| not_found(instance))
+        self.held_in(Place::Standby, instance)
+    }
+
+    fn held_in(&mut self, place: Place, instance: &str) -> Result<&mut Held, Why> {
+        self.of(place).get_mut(instance).ok_or_else(|| not_found(instance))
+    }
+
+    fn of(&mut self, place: Place) -> &mut BTreeMap<String, Held> {
+        match place {
+            Place::Primary => &mut self.primary,
+            Place::Standby => &mut self.standby,
+        }
+    }
+
+    /// Gives an instance another name, and another host with it; or none.
+    fn move_name(&mut self, place: Place, name: &str, to: Option<String>) {
+        let Some(mut held) = self.of(place).remove(name) else { return };
+        let Some(to) = to else { return };
+        self.renamed.push((endpoint(place, name).host, endpoint(place, &to).host));
+        held.instance.endpoint = Some(endpoint(place, &to));
+        self.of(place).insert(to, held);
     }
 }
 
 impl Held {
+    fn become_(&mut self, later: Later) {
+        match later {
+            Later::Status(status) => self.instance.status = status.to_owned(),
+            Later::Promoted => {
+                self.instance.source = None;
+                self.instance.replication.clear();
+            }
+            Later::Retention(days) => {
+                self.instance.backup_retention = days;
+                self.instance.pending_backup_retention = None;
+            }
+            Later::Class(class) => {
+                self.instance.class = class;
+                self.instance.pending_class = None;
+            }
+            Later::Removed | Later::Renamed(_) => {}
+        }
+    }
+
     fn expect_available(&self, instance: &str) -> Result<(), Why> {
         match self.instance.is_available() && self.later.is_empty() {
             true => Ok(()),
@@ -231,8 +330,12 @@ fn not_found(instance: &str) -> Why {
     Why::NotFound(format!("DBInstanceNotFound: DBInstance {instance} not found."))
 }
 
-fn endpoint(instance: &str) -> Endpoint {
-    Endpoint { host: format!("{instance}.standby.rds.test"), port: 5432 }
+fn endpoint(place: Place, instance: &str) -> Endpoint {
+    let place = match place {
+        Place::Primary => "primary",
+        Place::Standby => "standby",
+    };
+    Endpoint { host: format!("{instance}.{place}.rds.test"), port: 5432 }
 }
 
 impl Database for DatabaseWorld {
@@ -252,28 +355,11 @@ impl Database for DatabaseWorld {
     }
 
     async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError> {
-        self.promote_any(replica.as_str(), Some(retention))
+        self.promote_any(Place::Standby, replica.as_str(), Some(retention))
     }
 
     async fn modify(&self, replica: &ReplicaId, change: &InstanceChange) -> Result<(), CallError> {
-        self.call("rds:ModifyDBInstance", replica.as_str(), |rds, now| {
-            let held = rds.held(replica.as_str())?;
-            held.expect_available(replica.as_str())?;
-            let takes = SignedDuration::from_secs(30);
-            match change {
-                InstanceChange::Backups(days) => {
-                    held.instance.pending_backup_retention = Some(*days);
-                    held.later.push((now + takes, Later::Retention(*days)));
-                }
-                InstanceChange::Class(class) => {
-                    held.instance.pending_class = Some(class.clone());
-                    held.later.push((now + takes, Later::Class(class.clone())));
-                }
-            }
-            held.later.push((now + SignedDuration::from_secs(1), Later::Status("modifying")));
-            held.later.push((now + takes, Later::Status("available")));
-            Ok(())
-        })
+        self.modify_any(Place::Standby, replica.as_str(), change)
     }
 
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
@@ -297,12 +383,15 @@ impl Database for DatabaseWorld {
                     status: "creating".to_owned(),
                     source: Some(of.source.as_str().to_owned()),
                     replication: vec!["replicating".to_owned()],
-                    endpoint: Some(endpoint(copy.as_str())),
+                    endpoint: Some(endpoint(Place::Standby, copy.as_str())),
                     backup_retention: 0,
                     security_groups: of.security_groups.to_vec(),
                     read_replicas: Vec::new(),
                     ..like
                 },
+                data: Data::default(),
+                stalled: false,
+                born_of: None,
                 plan_tag: Some(of.plan.to_owned()),
                 later: vec![(now + takes, Later::Status("available"))],
                 promotions: 0,
@@ -317,7 +406,7 @@ impl Database for DatabaseWorld {
     }
 
     async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError> {
-        self.promote_any(copy.as_str(), None)
+        self.promote_any(Place::Standby, copy.as_str(), None)
     }
 
     async fn remove_copy(&self, copy: &CopyId) -> Result<Removal, CallError> {
@@ -342,15 +431,52 @@ impl Database for DatabaseWorld {
     }
 
     async fn fence(&self, instance: &PrimaryId, security_group: &str) -> Result<Fenced, CallError> {
-        let groups = |rds: &Rds| rds.primary.get(instance.as_str()).cloned().ok_or_else(|| not_found(instance.as_str()));
-        let now = self.calls.pass("rds:DescribeDBInstances", Place::Primary, instance.as_str(), || groups(&self.rds.borrow()))?;
-        if now == [security_group] {
+        let name = instance.as_str();
+        let groups = self.call_in(Place::Primary, "rds:DescribeDBInstances", name, |rds, _| {
+            Ok(rds.held_in(Place::Primary, name)?.instance.security_groups.clone())
+        })?;
+        if groups == [security_group] {
             return Ok(Fenced::Done);
         }
-        self.calls.pass("rds:ModifyDBInstance", Place::Primary, instance.as_str(), || {
-            self.rds.borrow_mut().primary.insert(instance.as_str().to_owned(), vec![security_group.to_owned()]);
+        self.call_in(Place::Primary, "rds:ModifyDBInstance", name, |rds, _| {
+            rds.held_in(Place::Primary, name)?.instance.security_groups = vec![security_group.to_owned()];
             Ok(Fenced::Underway)
         })
+    }
+
+    async fn home(&self, home: &HomeId) -> Result<Option<Instance>, CallError> {
+        self.describe_in(Place::Primary, home.as_str())
+    }
+
+    async fn left(&self, left: &LeftId) -> Result<Option<Instance>, CallError> {
+        self.describe_in(left.place(), left.as_str())
+    }
+
+    async fn last_snapshot(&self, left: &LeftId) -> Result<Snapshotted, CallError> {
+        self.snapshot(left)
+    }
+
+    async fn set_aside(&self, left: &LeftId) -> Result<(), CallError> {
+        self.rename(left)
+    }
+
+    async fn build_home(&self, home: &HomeId, of: &HomeOf<'_>) -> Result<(), CallError> {
+        let groups = of.security_groups.to_vec();
+        self.build((Place::Primary, home.as_str()), (Place::Standby, of.source.as_str()), None, move |_| groups)
+    }
+
+    async fn promote_home(&self, home: &HomeId, retention: u32) -> Result<(), CallError> {
+        self.promote_any(Place::Primary, home.as_str(), Some(retention))
+    }
+
+    async fn modify_home(&self, home: &HomeId, change: &InstanceChange) -> Result<(), CallError> {
+        self.modify_any(Place::Primary, home.as_str(), change)
+    }
+
+    async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError> {
+        let like = of.like.as_str().to_owned();
+        let groups = move |rds: &mut Rds| rds.of(Place::Standby).get(&like).map(|held| held.instance.security_groups.clone()).unwrap_or_default();
+        self.build((Place::Standby, replica.as_str()), (Place::Primary, of.source.as_str()), of.class, groups)
     }
 }
 

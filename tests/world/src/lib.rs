@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod compute;
+pub mod data;
 pub mod database;
 pub mod journal;
 pub mod login;

@@ -3,11 +3,13 @@
 //! Whether a host is in recovery, [`DatabaseWorld`] says. A host that is first met has the users that the primary had:
 //! replicas and copies are made of its data, and go their own ways from then on.
 
+mod home;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use relight::ports::{Login, LoginError, Proof, Seen};
+use relight::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Seen, Table, Tables};
 use relight::secret::SecretValue;
 use relight::state::Place;
 
@@ -32,6 +34,8 @@ struct Servers {
     unreachable: Vec<String>,
     /// Every password that there ever was.
     passwords: Vec<String>,
+    /// Writes never stand still: a writer and its replica are not seen at one position while writes are open.
+    busy: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -97,20 +101,45 @@ impl LoginWorld {
         }
     }
 
+    /// The users of a host that was not asked before. What a failback builds has its source's: read through to it while it
+    /// replicates, its own from then on.
+    fn born(&self, host: &str) -> BTreeMap<String, String> {
+        let mut host = host.to_owned();
+        loop {
+            if let Some(users) = self.servers.borrow().hosts.get(&host) {
+                return users.clone();
+            }
+            match self.database.users_come_from(&host) {
+                Some(source) => host = source,
+                None => return self.servers.borrow().users.clone(),
+            }
+        }
+    }
+
     fn users_of<T>(&self, host: &str, f: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> T {
+        for (from, to) in self.database.take_renamed() {
+            let mut servers = self.servers.borrow_mut();
+            if let Some(users) = servers.hosts.remove(&from) {
+                servers.hosts.insert(to, users);
+            }
+        }
+        let born = self.born(host);
+        let replicates = self.database.users_come_from(host).is_some() && self.database.at_host(host).is_some_and(|(_, at)| at.source.is_some());
         let mut servers = self.servers.borrow_mut();
-        let born = servers.users.clone();
+        if replicates && !servers.hosts.contains_key(host) {
+            let mut born = born;
+            return f(&mut born);
+        }
         f(servers.hosts.entry(host.to_owned()).or_insert(born))
     }
 
     fn admit(&self, with: &SecretValue) -> Result<(String, Seen), LoginError> {
         let endpoint = with.endpoint()?;
         let at = format!("{}:{}", endpoint.host, endpoint.port);
-        let instances = self.database.instances();
-        let instance = instances
-            .iter()
-            .filter_map(|name| self.database.instance(name))
-            .find(|instance| instance.endpoint.as_ref() == Some(&endpoint) && !matches!(instance.status.as_str(), "creating" | "rebooting"));
+        let dark = |place: Place| self.calls.is_dark(place);
+        let instance = self.database.at_host(&endpoint.host).filter(|(place, _)| !dark(*place)).map(|(_, instance)| instance);
+        let instance = instance.filter(|instance| instance.endpoint.as_ref() == Some(&endpoint));
+        let instance = instance.filter(|instance| !matches!(instance.status.as_str(), "creating" | "rebooting" | "renaming"));
         let instance = instance.filter(|_| !self.servers.borrow().unreachable.contains(&endpoint.host));
         let Some(instance) = instance else {
             return Err(LoginError::Unreachable { at, why: "connection refused".to_owned() });
@@ -124,13 +153,17 @@ impl LoginWorld {
 
     fn pass<T>(&self, operation: &'static str, with: &SecretValue, f: impl FnOnce() -> Result<T, LoginError>) -> Result<T, LoginError> {
         let at = with.endpoint().map(|endpoint| endpoint.host).unwrap_or_default();
-        let answer = self.calls.pass(operation, Place::Standby, &at, || Ok(f()));
+        let place = self.database.at_host(&at).map_or(Place::Standby, |(place, _)| place);
+        let answer = self.calls.pass(operation, place, &at, || Ok(f()));
         answer.unwrap_or_else(|_| Err(LoginError::TimedOut { at, seconds: 5 }))
     }
 
     fn writable(&self, with: &SecretValue) -> Result<(), LoginError> {
         match self.admit(with)? {
             (at, Seen { in_recovery: true, .. }) => Err(LoginError::ReadOnly { at, why: "it is in recovery, its promotion has not ended" }),
+            (at, _) if self.database.with_data(&with.endpoint()?.host, |data| data.read_only) == Some(true) => {
+                Err(LoginError::ReadOnly { at, why: "its transactions are read-only by default; set default_transaction_read_only to off" })
+            }
             _ => Ok(()),
         }
     }
@@ -169,5 +202,29 @@ impl Login for LoginWorld {
             }
             self.changed(admin, twin_user, twin.password()?)
         })
+    }
+
+    async fn position(&self, with: &SecretValue) -> Result<Position, LoginError> {
+        self.pass("login:Position", with, || self.read_position(with))
+    }
+
+    async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError> {
+        self.pass("login:Tables", with, || self.list_tables(with, named))
+    }
+
+    async fn left_behind(&self, old: &SecretValue, serving: &SecretValue, table: &Table) -> Result<LeftRows, LoginError> {
+        self.pass("login:LeftBehind", old, || self.find_left(old, serving, table))
+    }
+
+    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        self.pass("login:Compare", replica, || self.compare_both(writer, replica, tables))
+    }
+
+    async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {
+        self.pass("login:CloseWrites", admin, || self.set_read_only(admin, true))
+    }
+
+    async fn open_writes(&self, admin: &SecretValue) -> Result<(), LoginError> {
+        self.pass("login:OpenWrites", admin, || self.set_read_only(admin, false).map(drop))
     }
 }

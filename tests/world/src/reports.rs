@@ -21,11 +21,18 @@ pub struct ReportsWorld {
     calls: Calls,
     /// Every put that was done, oldest first.
     puts: Rc<RefCell<Vec<(String, Held)>>>,
+    /// Rows left behind, by the file.
+    rows: Rc<RefCell<BTreeMap<String, Vec<String>>>>,
 }
 
 impl ReportsWorld {
     pub fn new(calls: Calls) -> ReportsWorld {
-        ReportsWorld { calls, puts: Rc::default() }
+        ReportsWorld { calls, puts: Rc::default(), rows: Rc::default() }
+    }
+
+    /// The lines of a file of rows.
+    pub fn rows(&self, file: &str) -> Option<Vec<String>> {
+        self.rows.borrow().get(file).cloned()
     }
 
     /// What lies in the bucket, by the run.
@@ -44,6 +51,14 @@ impl Reports for ReportsWorld {
         self.calls.pass("s3:PutObject", Place::Standby, run, || {
             self.puts.borrow_mut().push((run.to_owned(), Held { json: json.to_owned(), html: html.to_owned() }));
             Ok(format!("s3://reports/{run}.html"))
+        })
+    }
+
+    async fn put_rows(&self, run: &str, database: &str, table: &str, lines: &[String]) -> Result<String, CallError> {
+        self.calls.pass("s3:PutObject", Place::Standby, run, || {
+            let file = format!("s3://reports/{run}/rows/{database}/{table}.jsonl");
+            self.rows.borrow_mut().insert(file.clone(), lines.to_vec());
+            Ok(file)
         })
     }
 }

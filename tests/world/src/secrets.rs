@@ -14,7 +14,7 @@ use relight::clock::Clock;
 use relight::decide::rotation::step::next_version;
 use relight::event::{RotationStep, RotationStepName};
 use relight::plan::Plan;
-use relight::ports::{CallError, Described, DisposableName, Removal, Rotating, SecretName, Secrets, Stage, Why};
+use relight::ports::{CallError, Described, DisposableName, HomeSecret, Removal, Rotating, SecretName, Secrets, Stage, Why};
 use relight::secret::SecretValue;
 use relight::state::Place;
 use zeroize::Zeroizing;
@@ -56,6 +56,8 @@ pub enum RotatedBy {
 #[derive(Debug, Default)]
 struct Store {
     secrets: BTreeMap<String, Held>,
+    /// The secrets of the primary Region.
+    home: BTreeMap<String, Held>,
     by: RotatedBy,
     passwords: u32,
 }
@@ -91,6 +93,8 @@ impl SecretsWorld {
             let current = Version { value: Some(value), stages: labels(&[Stage::Current]) };
             let versions = BTreeMap::from([("00000000-0000-0000-0000-000000000001".to_owned(), current)]);
             let held = Held { arn: world.arn(&secret.name), replica_of: Some(plan.primary.clone()), versions, ..Held::default() };
+            let home = Held { arn: relight::secret::arn_in(&held.arn, &plan.primary), replica_of: None, ..held.clone() };
+            world.store.borrow_mut().home.insert(secret.name.clone(), home);
             world.store.borrow_mut().secrets.insert(secret.name.clone(), held);
         }
         world
@@ -104,6 +108,15 @@ impl SecretsWorld {
     pub fn read(&self, secret: &str, stage: Stage) -> Option<SecretValue> {
         self.settle();
         self.store.borrow().secrets.get(secret)?.at(stage)?.value.clone()
+    }
+
+    /// What stands under a label in the primary Region.
+    pub fn read_home(&self, secret: &str, stage: Stage) -> Option<SecretValue> {
+        self.store.borrow().home.get(secret)?.at(stage)?.value.clone()
+    }
+
+    pub fn lose_home(&self, secret: &str) {
+        self.store.borrow_mut().home.remove(secret);
     }
 
     /// Puts a version as somebody else would have.
@@ -189,6 +202,10 @@ impl SecretsWorld {
             let found = held.versions.iter().find(|(id, held)| held.stages.contains(stage.label()) && version.is_none_or(|version| version == *id));
             Ok(found.and_then(|(_, version)| version.value.clone()))
         })
+    }
+
+    fn pass_home<T>(&self, operation: &'static str, secret: &HomeSecret, f: impl FnOnce(&mut Store) -> Result<T, Why>) -> Result<T, CallError> {
+        self.calls.pass(operation, Place::Primary, secret.as_str(), || f(&mut self.store.borrow_mut()))
     }
 
     fn put_version(&self, secret: &str, token: &str, stage: Stage, value: &SecretValue) -> Result<(), CallError> {
@@ -394,6 +411,35 @@ impl Secrets for SecretsWorld {
                 return Err(Why::Other(format!("InvalidParameterException: AWSCURRENT is not attached to version {from}"), None));
             }
             held.label(rotating.version(), Stage::Current);
+            Ok(())
+        })
+    }
+
+    async fn home(&self, secret: &HomeSecret) -> Result<Option<Described>, CallError> {
+        self.pass_home("secretsmanager:DescribeSecret", secret, |store| {
+            Ok(store.home.get(secret.as_str()).map(|held| held.described(secret.as_str())))
+        })
+    }
+
+    async fn home_value(&self, secret: &HomeSecret, stage: Stage) -> Result<Option<SecretValue>, CallError> {
+        self.pass_home("secretsmanager:GetSecretValue", secret, |store| {
+            Ok(store.home.get(secret.as_str()).and_then(|held| held.at(stage)).and_then(|version| version.value.clone()))
+        })
+    }
+
+    async fn put_home(&self, secret: &HomeSecret, token: &str, value: &SecretValue) -> Result<(), CallError> {
+        self.pass_home("secretsmanager:PutSecretValue", secret, |store| {
+            let held = store.home.get_mut(secret.as_str()).ok_or_else(|| Why::NotFound(format!("ResourceNotFoundException: {}", secret.as_str())))?;
+            held.put(token, Stage::Current, value)
+        })
+    }
+
+    async fn replicate_again(&self, secret: &HomeSecret, to: &str) -> Result<(), CallError> {
+        let arn = relight::secret::arn_in(&self.arn(secret.as_str()), to);
+        self.pass_home("secretsmanager:ReplicateSecretToRegions", secret, |store| {
+            let home = store.home.get(secret.as_str()).ok_or_else(|| Why::NotFound(format!("ResourceNotFoundException: {}", secret.as_str())))?;
+            let replica = Held { arn, replica_of: Some(secret.region().to_owned()), rotating: None, ..home.clone() };
+            store.secrets.insert(secret.as_str().to_owned(), replica);
             Ok(())
         })
     }

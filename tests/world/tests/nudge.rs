@@ -162,6 +162,10 @@ fn head(now: Timestamp, phase: Phase) -> Head {
         committed_at: None,
         ended_at: None,
         was_drill: false,
+        was_failback: false,
+        came_home_at: None,
+        was_failback: false,
+        came_home_at: None,
         words: Words::default(),
     };
     Head { run: Some(run), plan_version: 1, ..Head::default() }

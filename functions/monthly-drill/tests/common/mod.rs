@@ -86,6 +86,10 @@ impl Scene {
             committed_at: None,
             ended_at: (!phase.is_open()).then_some(now),
             was_drill: false,
+            was_failback: false,
+            came_home_at: None,
+            was_failback: false,
+            came_home_at: None,
             words: Words::default(),
         };
         let serving = if phase == Phase::Active { Place::Standby } else { Place::Primary };

@@ -12,6 +12,7 @@ use relight::state::{CopyStep, DatabaseStep, Endpoint, Head, Key, OfRun, Part, P
 use relight_world::World;
 use relight_world::database::DatabaseWorld;
 use relight_world::login::LoginWorld;
+use relight_world::reports::ReportsWorld;
 use relight_world::secrets::SecretsWorld;
 use rotate_secret::{RotateSecret, steps};
 use serde_json::json;
@@ -58,7 +59,7 @@ url = "http://primary.shop.test/healthy"
 pub(crate) const SECRETS: [&str; 3] = ["shop/app", "shop/admin", "shop/batch"];
 pub(crate) const HOST: &str = "orders-replica.standby.rds.test";
 
-pub(crate) type Work = RotateSecret<SecretsWorld, LoginWorld, DatabaseWorld>;
+pub(crate) type Work = RotateSecret<SecretsWorld, LoginWorld, DatabaseWorld, ReportsWorld>;
 
 pub(crate) struct Scene {
     pub(crate) world: World,
@@ -73,7 +74,7 @@ impl Scene {
 
     pub(crate) fn peace_with(plan: &str) -> Scene {
         let world = World::with_plan(plan);
-        let work = RotateSecret::new(world.secrets.clone(), world.login.clone(), world.database.clone());
+        let work = RotateSecret::new(world.secrets.clone(), world.login.clone(), world.database.clone(), world.reports.clone());
         Scene { world, work }
     }
 
@@ -119,6 +120,10 @@ impl Scene {
             committed_at: failover.then_some(now),
             ended_at: None,
             was_drill: false,
+            was_failback: false,
+            came_home_at: None,
+            was_failback: false,
+            came_home_at: None,
             words: Words { failover: failover.then(|| Said { by: "ada".to_owned(), at: now }), ..Words::default() },
         };
         let serving = if failover { Place::Standby } else { Place::Primary };

@@ -112,6 +112,10 @@ impl Scene {
                 committed_at: None,
                 ended_at: None,
                 was_drill: false,
+                was_failback: false,
+                came_home_at: None,
+                was_failback: false,
+                came_home_at: None,
                 words: Words::default(),
             });
         });

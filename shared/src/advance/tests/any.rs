@@ -7,8 +7,21 @@ use crate::run::transition;
 use crate::situations::plan;
 
 const OBSERVERS: [&str; 4] = ["probe", "checkers", "unhealthy", "errors"];
-const STEPS: [Step; 9] =
-    [Step::Confirm, Step::Commit, Step::Complete, Step::StandDown, Step::Suspect, Step::Restored, Step::Hold, Step::Restore, Step::RealFailure];
+const STEPS: [Step; 13] = [
+    Step::Confirm,
+    Step::Commit,
+    Step::Complete,
+    Step::StandDown,
+    Step::Suspect,
+    Step::Restored,
+    Step::Hold,
+    Step::Restore,
+    Step::RealFailure,
+    Step::Synchronise,
+    Step::Switch,
+    Step::ComeHome,
+    Step::Abort,
+];
 
 /// Around the situations' deadlines, and often within the minute that judgements count for.
 fn moment() -> impl Strategy<Value = i64> {
@@ -31,6 +44,11 @@ fn phase() -> impl Strategy<Value = (Mode, Phase)> {
         (DRILL, Phase::Holding),
         (DRILL, Phase::Restoring),
         (DRILL, Phase::Closed),
+        (Mode::Failback, Phase::Preparing),
+        (Mode::Failback, Phase::Synchronised),
+        (Mode::Failback, Phase::Switching),
+        (Mode::Failback, Phase::Restoring),
+        (Mode::Failback, Phase::Aborted),
     ])
 }
 

@@ -64,16 +64,35 @@ pub fn activate(activation: &Activation<'_>) -> Decision<PromotionStep, Activati
     if let Readiness::Broken = ready {
         return Decision::Refuse(ActivationRefusal::Broken { replica: database.replica.clone(), status: instance.status.clone() });
     }
-    let untouched = instance.is_available() && instance.source.is_some();
-    match (step.promote_attempt_at, step.promote_called_at) {
-        (None, _) if instance.source.is_none() => activation.wait(activation.promoting(instance)),
-        (None, _) => match ready {
+    match sending(instance, step.promote_attempt_at, step.promote_called_at, activation.now) {
+        Sending::First => match ready {
             Readiness::Busy(busy) => activation.wait(ActivationWait::Busy(busy)),
             Readiness::Ready | Readiness::Broken => activation.promote(false),
         },
-        (Some(at), None) if untouched && activation.now.duration_since(at) > UNTOUCHED => activation.promote(true),
-        (Some(_), None) if untouched => activation.wait(ActivationWait::Unanswered { replica: database.replica.clone() }),
-        (Some(_), _) => activation.wait(activation.promoting(instance)),
+        Sending::Again => activation.promote(true),
+        Sending::Unanswered => activation.wait(ActivationWait::Unanswered { replica: database.replica.clone() }),
+        Sending::Underway => activation.wait(activation.promoting(instance)),
+    }
+}
+
+/// Whether the call that promotes is due, by what was recorded of it and what is seen. The rule of every promotion, in either
+/// Region.
+pub(super) enum Sending {
+    First,
+    /// The call before it is proven not to have happened.
+    Again,
+    Unanswered,
+    Underway,
+}
+
+pub(super) fn sending(instance: &Instance, attempt: Option<Timestamp>, called: Option<Timestamp>, now: Timestamp) -> Sending {
+    let untouched = instance.is_available() && instance.source.is_some();
+    match (attempt, called) {
+        (None, _) if instance.source.is_none() => Sending::Underway,
+        (None, _) => Sending::First,
+        (Some(at), None) if untouched && now.duration_since(at) > UNTOUCHED => Sending::Again,
+        (Some(_), None) if untouched => Sending::Unanswered,
+        (Some(_), _) => Sending::Underway,
     }
 }
 

@@ -65,6 +65,8 @@ fn run(mode: Mode, phase: Phase) -> Run {
         committed_at: None,
         ended_at: None,
         was_drill: false,
+        was_failback: false,
+        came_home_at: None,
         words: Words::default(),
     }
 }

@@ -65,6 +65,8 @@ impl Scene {
             committed_at: None,
             ended_at: None,
             was_drill: false,
+            was_failback: false,
+            came_home_at: None,
             words: Default::default(),
         };
         let mut snapshot = Snapshot::default();

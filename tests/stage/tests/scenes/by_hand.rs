@@ -28,7 +28,7 @@ const FAILOVER: &str = "By hand: a failover";
 const LOOK: &str = "Where a run stands, without Relight";
 const FENCE: &str = "By hand: the fence";
 const DRILL: &str = "By hand: a drill";
-const HOME: &str = "The way home";
+const HOME: &str = "By hand: the way home";
 const GIVE_BACK: &str = "By hand: give it back to Relight";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,187 @@
+use super::*;
+use crate::ports::Instance;
+use crate::run::{Mode, Phase};
+use crate::situations::{Situation, at};
+use crate::state::{HoldSwitch, ReplicaShape};
+
+fn writer(groups: &str) -> Instance {
+    Instance { status: "available".to_owned(), backup_retention: 7, security_groups: vec![groups.to_owned()], ..Instance::default() }
+}
+
+fn replica_of(source: &str) -> Instance {
+    Instance {
+        source: Some(format!("arn:aws:rds:us-west-2:123456789012:db:{source}")),
+        replication: vec!["replicating".to_owned()],
+        backup_retention: 0,
+        ..writer("sg-database")
+    }
+}
+
+fn busy(status: &str, instance: Instance) -> Instance {
+    Instance { status: status.to_owned(), ..instance }
+}
+
+#[derive(Default)]
+struct Sight {
+    step: HomeStep,
+    home: Option<Instance>,
+    left: Option<Instance>,
+    standby: Option<Instance>,
+}
+
+impl Sight {
+    fn judge(&self, phase: Phase, rule: fn(&Homecoming<'_>) -> HomeDue) -> HomeDue {
+        self.judge_in(Situation::run(Mode::Failback, phase), rule)
+    }
+
+    fn judge_in(&self, situation: Situation, rule: fn(&Homecoming<'_>) -> HomeDue) -> HomeDue {
+        let homecoming = Homecoming {
+            plan: &situation.plan,
+            snapshot: &situation.journal,
+            run: situation.journal.head.run.as_ref().unwrap(),
+            database: &situation.plan.databases[0],
+            step: &self.step,
+            home: self.home.as_ref(),
+            left: self.left.as_ref(),
+            standby: self.standby.as_ref(),
+            now: at(100),
+        };
+        rule(&homecoming)
+    }
+
+    fn prepare(&self) -> HomeDue {
+        self.judge(Phase::Preparing, prepare)
+    }
+}
+
+fn named() -> HomeStep {
+    HomeStep { fenced_at: Some(at(0)), left: Some("orders-left-1".to_owned()), ..HomeStep::default() }
+}
+
+fn is_aside() -> HomeStep {
+    HomeStep { snapshot_at: Some(at(0)), left_at: Some(at(0)), ..named() }
+}
+
+#[test]
+fn the_old_writer_is_fenced_named_kept_as_a_snapshot_and_renamed_in_this_order() {
+    let home = |groups| Some(writer(groups));
+    let fenced = HomeStep { fenced_at: Some(at(0)), ..HomeStep::default() };
+    let kept = HomeStep { snapshot_at: Some(at(0)), ..named() };
+    let table = [
+        (HomeStep::default(), home("sg-database"), HomeMove::Fence),
+        (named(), home("sg-database"), HomeMove::Fence),
+        (HomeStep::default(), home("sg-quarantine"), HomeMove::Fenced),
+        (fenced, home("sg-quarantine"), HomeMove::Name),
+        (named(), home("sg-quarantine"), HomeMove::Snapshot),
+        (named(), Some(busy("backing-up", writer("sg-quarantine"))), HomeMove::Snapshot),
+        (kept.clone(), home("sg-quarantine"), HomeMove::SetAside),
+    ];
+    for (step, home, due) in table {
+        assert_eq!(Sight { step, home, ..Sight::default() }.prepare(), act(due));
+    }
+    let renaming = Sight { step: kept.clone(), home: Some(busy("renaming", writer("sg-quarantine"))), ..Sight::default() };
+    assert!(matches!(renaming.prepare(), Decision::Wait(HomeWait::Busy(_))));
+    let between = Sight { step: kept.clone(), ..Sight::default() };
+    assert!(matches!(between.prepare(), Decision::Wait(HomeWait::Renaming { .. })), "for a moment it has neither name");
+    let seen = Sight { step: kept, left: Some(writer("sg-quarantine")), ..Sight::default() };
+    assert_eq!(seen.prepare(), act(HomeMove::Aside));
+}
+
+#[test]
+fn what_is_not_the_old_writer_is_neither_renamed_nor_fenced() {
+    let other = Sight { home: Some(replica_of("somebody")), ..Sight::default() };
+    assert!(matches!(other.prepare(), Decision::Refuse(HomeRefusal::NotOurs { .. })));
+    let ours = Sight { home: Some(replica_of("orders-replica")), ..Sight::default() };
+    assert_eq!(ours.prepare(), act(HomeMove::NothingLeft), "a failback that was given up had built it");
+    assert_eq!(Sight::default().prepare(), act(HomeMove::NothingLeft));
+    let stopped = Sight { step: named(), home: Some(busy("stopped", writer("sg-quarantine"))), ..Sight::default() };
+    assert!(matches!(stopped.prepare(), Decision::Refuse(HomeRefusal::Broken { .. })));
+}
+
+#[test]
+fn the_replica_at_home_is_built_and_waited_for() {
+    let look = |home| Sight { step: is_aside(), home, ..Sight::default() }.prepare();
+    assert_eq!(look(None), act(HomeMove::Build));
+    assert!(matches!(look(Some(busy("creating", replica_of("orders-replica")))), Decision::Wait(HomeWait::Busy(_))));
+    let silent = Instance { replication: Vec::new(), ..replica_of("orders-replica") };
+    assert!(matches!(look(Some(silent)), Decision::Wait(HomeWait::NotReplicating { .. })));
+    assert_eq!(look(Some(replica_of("orders-replica"))), act(HomeMove::Replicating));
+    assert!(matches!(look(Some(writer("sg-database"))), Decision::Refuse(HomeRefusal::NotOurs { .. })), "somebody promoted it");
+    let step = HomeStep { replicating_at: Some(at(0)), ..is_aside() };
+    assert_eq!(Sight { step, home: Some(replica_of("orders-replica")), ..Sight::default() }.prepare(), Decision::Done);
+}
+
+#[test]
+fn a_look_says_what_keeps_it_from_being_promoted() {
+    let look = |home| Sight { home, ..Sight::default() }.judge(Phase::Synchronised, look);
+    assert_eq!(look(Some(replica_of("orders-replica"))), act(HomeMove::Looked));
+    for home in [None, Some(writer("sg-database")), Some(busy("modifying", replica_of("orders-replica"))), Some(replica_of("somebody"))] {
+        let due = look(home);
+        assert!(matches!(&due, Decision::Act(moves) if matches!(&moves[..], [HomeMove::NotPromotable(_)])), "{due:?}");
+    }
+}
+
+#[test]
+fn a_promotion_at_home_is_called_once_and_again_only_when_it_is_proven_not_to_have_happened() {
+    let attempt = |seconds: Option<i64>, called: Option<i64>| HomeStep {
+        promote_attempt_at: seconds.map(at),
+        promote_called_at: called.map(at),
+        ..HomeStep::default()
+    };
+    let look = |step, home: Instance| Sight { step, home: Some(home), ..Sight::default() }.judge(Phase::Switching, switch);
+    let replica = || replica_of("orders-replica");
+    assert_eq!(look(attempt(None, None), replica()), act(HomeMove::Promote { retention: 7, again: false }));
+    assert!(matches!(look(attempt(Some(40), None), replica()), Decision::Wait(HomeWait::Unanswered { .. })));
+    assert_eq!(look(attempt(Some(39), None), replica()), act(HomeMove::Promote { retention: 7, again: true }));
+    assert!(matches!(look(attempt(Some(0), Some(0)), replica()), Decision::Wait(HomeWait::Promoting { .. })));
+    assert!(matches!(look(attempt(Some(0), None), busy("rebooting", replica())), Decision::Wait(HomeWait::Promoting { .. })));
+    assert_eq!(look(attempt(Some(0), Some(0)), writer("sg-database")), act(HomeMove::Promoted));
+    let mut held = Situation::run(Mode::Failback, Phase::Switching);
+    held.journal.head.hold = Some(HoldSwitch { until: at(200), by: "ada".to_owned() });
+    assert!(matches!(Sight { home: Some(replica()), ..Sight::default() }.judge_in(held, switch), Decision::Wait(HomeWait::Held { .. })));
+}
+
+#[test]
+fn the_standby_gets_its_replica_back_after_backups_at_home_and_with_backups_of_its_own() {
+    let on = HomeStep { backups_on_at: Some(at(0)), ..HomeStep::default() };
+    let named = HomeStep { standby_left: Some("left".to_owned()), ..on.clone() };
+    let kept = HomeStep { standby_snapshot_at: Some(at(0)), ..named.clone() };
+    let gone = HomeStep { standby_left_at: Some(at(0)), ..kept.clone() };
+    let rebuilt = HomeStep { rebuilt_at: Some(at(0)), ..gone.clone() };
+    let without = Instance { backup_retention: 0, ..writer("sg-database") };
+    let backed = Instance { backup_retention: 1, ..replica_of("orders") };
+    let table = [
+        (HomeStep::default(), Some(without), None, None, HomeMove::TurnBackupsOn(7)),
+        (HomeStep::default(), Some(writer("sg-database")), None, None, HomeMove::BackupsOn),
+        (on, None, None, Some(writer("sg-database")), HomeMove::Name),
+        (named, None, None, Some(writer("sg-database")), HomeMove::Snapshot),
+        (kept.clone(), None, None, Some(writer("sg-database")), HomeMove::SetAside),
+        (kept.clone(), None, Some(writer("sg-database")), None, HomeMove::Aside),
+        (gone.clone(), None, None, None, HomeMove::Rebuild),
+        (gone, None, None, Some(replica_of("orders")), HomeMove::Rebuilt),
+        (rebuilt.clone(), None, None, Some(replica_of("orders")), HomeMove::TurnReplicaBackupsOn(1)),
+        (rebuilt, None, None, Some(backed), HomeMove::ReplicaReady),
+    ];
+    for (step, home, left, standby, due) in table {
+        assert_eq!(Sight { step, home, left, standby }.judge(Phase::Restoring, restore), act(due));
+    }
+}
+
+#[test]
+fn a_replica_is_given_the_backups_that_it_had_before_it_was_promoted() {
+    let step = HomeStep { backups_on_at: Some(at(0)), standby_left_at: Some(at(0)), rebuilt_at: Some(at(0)), ..HomeStep::default() };
+    let mut situation = Situation::run(Mode::Failback, Phase::Restoring);
+    let shape = ReplicaShape { class: "db.t4g.small".to_owned(), backup_retention: 3 };
+    situation.journal.memory.replicas.insert("orders".to_owned(), shape);
+    let sight = Sight { step, standby: Some(replica_of("orders")), ..Sight::default() };
+    assert_eq!(sight.judge_in(situation, restore), act(HomeMove::TurnReplicaBackupsOn(3)));
+}
+
+#[test]
+fn nothing_is_renamed_in_the_standby_that_somebody_else_already_made_a_replica_of_home() {
+    let step = HomeStep { backups_on_at: Some(at(0)), ..HomeStep::default() };
+    let look = |standby| Sight { step: step.clone(), standby, ..Sight::default() }.judge(Phase::Restoring, restore);
+    assert_eq!(look(Some(replica_of("orders"))), act(HomeMove::Aside));
+    assert!(matches!(look(Some(replica_of("somebody"))), Decision::Refuse(HomeRefusal::NotOurs { .. })));
+    assert!(matches!(look(None), Decision::Refuse(HomeRefusal::NoWriter { .. })));
+}

@@ -43,6 +43,7 @@ async fn the_worlds_compute_passes() {
 async fn the_worlds_database_passes() {
     let (world, plan) = world();
     suites::database(&world.database, &plan, || world.now()).await;
+    suites::home_database(&world.database, &plan).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,6 +51,7 @@ async fn the_worlds_secrets_pass() {
     let (world, plan) = world();
     suites::disposable_secrets(&world.secrets).await;
     suites::replica_secret(&world.secrets, &plan.secrets[0]).await;
+    suites::home_secret(&world.secrets, &plan, &plan.secrets[0]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,6 +65,7 @@ async fn the_worlds_notices_and_reports_pass() {
     let (world, _) = world();
     suites::notices(&world.notices).await;
     suites::reports(&world.reports).await;
+    suites::rows(&world.reports).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

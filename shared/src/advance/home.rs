@@ -48,7 +48,7 @@ pub(super) fn due(plan: &Plan, snapshot: &Snapshot, run: &Run, verdict: &Verdict
             still_closed(plan, snapshot, run).is_empty().then(|| (Step::Restored, "closed: the standby serves on, and takes writes".to_owned()))
         }
         Phase::Restoring if verdict.quorum_down(plan) => {
-            Some((Step::RealFailure, format!("the primary fails: {}; the way home becomes a failover", names(plan, verdict))))
+            Some((Step::RealFailure, format!("the primary fails: {}; the way home becomes a failover", names(verdict))))
         }
         Phase::Restoring => {
             let done = unrestored(plan, snapshot).is_empty() && undone(snapshot, run);

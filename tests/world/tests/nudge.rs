@@ -164,8 +164,6 @@ fn head(now: Timestamp, phase: Phase) -> Head {
         was_drill: false,
         was_failback: false,
         came_home_at: None,
-        was_failback: false,
-        came_home_at: None,
         words: Words::default(),
     };
     Head { run: Some(run), plan_version: 1, ..Head::default() }

@@ -88,8 +88,6 @@ impl Scene {
             was_drill: false,
             was_failback: false,
             came_home_at: None,
-            was_failback: false,
-            came_home_at: None,
             words: Words::default(),
         };
         let serving = if phase == Phase::Active { Place::Standby } else { Place::Primary };

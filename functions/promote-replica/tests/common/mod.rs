@@ -82,8 +82,6 @@ impl Scene {
             was_drill: false,
             was_failback: false,
             came_home_at: None,
-            was_failback: false,
-            came_home_at: None,
             words: Words { failover: (mode == Mode::Failover).then(|| said(now)), ..Words::default() },
         };
         let serving = if committed { Place::Standby } else { Place::Primary };

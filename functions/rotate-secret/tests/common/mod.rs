@@ -122,8 +122,6 @@ impl Scene {
             was_drill: false,
             was_failback: false,
             came_home_at: None,
-            was_failback: false,
-            came_home_at: None,
             words: Words { failover: failover.then(|| Said { by: "ada".to_owned(), at: now }), ..Words::default() },
         };
         let serving = if failover { Place::Standby } else { Place::Primary };

@@ -114,8 +114,6 @@ impl Scene {
                 was_drill: false,
                 was_failback: false,
                 came_home_at: None,
-                was_failback: false,
-                came_home_at: None,
                 words: Words::default(),
             });
         });

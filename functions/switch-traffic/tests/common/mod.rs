@@ -85,8 +85,6 @@ pub(crate) fn in_phase(world: &World, mode: Mode, phase: Phase) {
         was_drill: false,
         was_failback: false,
         came_home_at: None,
-        was_failback: false,
-        came_home_at: None,
         words: Words { failover: Some(Said { by: "test".to_owned(), at: now }), ..Words::default() },
     };
     let serving = if committed { Place::Standby } else { Place::Primary };

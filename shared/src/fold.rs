@@ -83,6 +83,7 @@ fn follow(plan: &Plan, snapshot: &Snapshot, order: &Order, by: &str, now: Timest
         Command::SwitchAnyway => with_run(head, order, by, now, |run| match (run.mode, run.phase) {
             (Mode::Failover, Phase::Activating) => set(run, who, |words| &mut words.switch_anyway),
             (Mode::Failback, Phase::Switching) if run.committed_at.is_some() => set(run, who, |words| &mut words.switch_anyway),
+            (Mode::Failback, _) => Err("users are let home past the point of no return only; `switch-home` gets there".to_owned()),
             _ => Err("there is no traffic to open before the point of no return; `failover` gets there".to_owned()),
         }),
         Command::Replan => with_run(head, order, by, now, |run| {

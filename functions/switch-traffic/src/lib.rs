@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all, select};
 use jiff::Timestamp;
 use relight::decide::Decision;
-use relight::decide::traffic::home::{self, HomeStep};
+use relight::decide::traffic::home::{self, Arrival};
 use relight::decide::traffic::{Open, StopStep, Users, fence_is_due, opening, owed, stop, users};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::plan;
@@ -200,7 +200,7 @@ struct Seen {
     users: Option<Users>,
     opening: Option<Decision<Open, relight::decide::traffic::WaitingOn, std::convert::Infallible>>,
     /// A failback's users.
-    coming: Option<Decision<HomeStep, home::NotHome, std::convert::Infallible>>,
+    coming: Option<Decision<Arrival, home::NotHome, std::convert::Infallible>>,
 }
 
 /// Records what was found. Says whether that changed the journal's progress.
@@ -248,12 +248,12 @@ async fn record<J: Journal>(found: Found, view: &View, desk: &Desk<'_, J>) -> Re
 /// Takes in what was seen of a failback's users.
 fn note_coming<J: Journal>(
     progress: &mut TrafficProgress,
-    coming: Decision<HomeStep, home::NotHome, std::convert::Infallible>,
+    coming: Decision<Arrival, home::NotHome, std::convert::Infallible>,
     now: Timestamp,
     desk: &Desk<'_, J>,
 ) -> Option<Entry> {
     match coming {
-        Decision::Act(steps) if steps.contains(&HomeStep::Home) => {
+        Decision::Act(steps) if steps.contains(&Arrival::Home) => {
             progress.home.home_at = Some(now);
             desk.line(EntryKind::Reached, "traffic", "users reach the primary, and it serves")
         }

@@ -329,6 +329,6 @@ mod home {
     #[test]
     fn users_are_let_home_without_the_rest_only_past_the_point_of_no_return() {
         assert!(tell(&switching(true), Command::SwitchAnyway).head.is_some());
-        refused(&tell(&Situation::run(Mode::Failback, Phase::Switching), Command::SwitchAnyway), "there is no traffic to open");
+        refused(&tell(&Situation::run(Mode::Failback, Phase::Switching), Command::SwitchAnyway), "past the point of no return only");
     }
 }

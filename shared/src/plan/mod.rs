@@ -147,7 +147,7 @@ pub struct Database {
     pub backup_retention_days: u32,
     /// Class while it serves; changed last, since the change restarts the instance.
     pub instance_class: Option<String>,
-    /// Security group without rules, in the primary Region, that cuts the old writer off.
+    /// Security group in the primary Region that cuts the old writer off: it lets nobody in, but rotate-secret for the way home.
     pub quarantine_security_group: Option<String>,
     /// Security groups of the instance in the primary Region, for the replica that a failback builds there.
     #[serde(default)]

@@ -187,7 +187,7 @@ impl Found {
                     group.starts_with("sg-"),
                     key("quarantine_security_group"),
                     format!("`{group}` is no security group"),
-                    "give the id of one without rules, in the primary Region",
+                    "give the id of one in the primary Region that lets nobody in but rotate-secret",
                 );
             }
             for (at, group) in database.home_security_groups.iter().enumerate() {

@@ -47,7 +47,7 @@ pub trait Database {
     /// All copies of a plan that are there, whoever forgot them: by their name and the tag `relight:plan`.
     async fn copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError>;
 
-    /// Cuts the old writer off by moving it into a security group without rules, unless it is there already. The one
+    /// Cuts the old writer off by moving it into the plan's quarantine group, unless it is there already. The one
     /// write to the primary Region; one short attempt, since the Region may be dark. Sessions that are open stay open,
     /// as security groups track connections.
     async fn fence(&self, instance: &PrimaryId, security_group: &str) -> Result<Fenced, CallError>;

@@ -15,7 +15,7 @@ use crate::state::{Place, Snapshot};
 
 /// What a look leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HomeStep {
+pub enum Arrival {
     /// The primary's health page answers after the promotion.
     PageAnswers,
     /// Users' name leads home, and the primary answers there.
@@ -60,7 +60,7 @@ pub fn abandoned(snapshot: &Snapshot) -> bool {
 }
 
 /// What is due once the page was asked for; `None` where the plan has no probe to ask it with.
-pub fn coming_home(plan: &Plan, snapshot: &Snapshot, users: &Users, page: Option<&Fetched>) -> Decision<HomeStep, NotHome, Infallible> {
+pub fn coming_home(plan: &Plan, snapshot: &Snapshot, users: &Users, page: Option<&Fetched>) -> Decision<Arrival, NotHome, Infallible> {
     let home = &snapshot.progress.traffic.home;
     if let (Some((url, body)), Some(page)) = (plan.home_page(), page)
         && let Some(why) = unhealthy(page, body)
@@ -68,12 +68,12 @@ pub fn coming_home(plan: &Plan, snapshot: &Snapshot, users: &Users, page: Option
         return Decision::Wait(NotHome::Page { url: url.to_owned(), why });
     }
     if home.page_at.is_none() && page.is_some() {
-        return Decision::Act(vec![HomeStep::PageAnswers]);
+        return Decision::Act(vec![Arrival::PageAnswers]);
     }
     let record = || plan.traffic.record.clone();
     match users {
         _ if snapshot.progress.traffic.stop_asked_at.is_some() => Decision::Wait(NotHome::Stop),
-        Users::At(Place::Primary) => Decision::Act(vec![HomeStep::Home]),
+        Users::At(Place::Primary) => Decision::Act(vec![Arrival::Home]),
         Users::At(Place::Standby) => Decision::Wait(NotHome::AtStandby { record: record() }),
         Users::Unknown(why) => Decision::Wait(NotHome::Unknown { record: record(), why: why.clone() }),
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::decide::traffic::{StopStep, fence_is_due, stop};
 use crate::situations::{Situation, at, said};
-use crate::state::{HomeDatabase, HomeSecretStep, HomeStep as Instances};
+use crate::state::{HomeDatabase, HomeSecretStep, HomeStep};
 
 /// A failback that may let users home.
 fn ready() -> Situation {
@@ -76,14 +76,14 @@ fn users_are_home_when_the_page_answers_stop_is_gone_and_their_name_leads_there(
     (traffic.stop_asked_at, traffic.held_out_at) = (None, None);
     let look = |situation: &Situation, users: &Users, status| coming_home(&situation.plan, &situation.journal, users, Some(&answered(status)));
     let primary = Users::At(Place::Primary);
-    assert_eq!(look(&situation, &primary, 200), Decision::Act(vec![HomeStep::Home]));
+    assert_eq!(look(&situation, &primary, 200), Decision::Act(vec![Arrival::Home]));
     assert!(matches!(look(&situation, &primary, 503), Decision::Wait(NotHome::Page { .. })));
     assert!(matches!(look(&situation, &Users::At(Place::Standby), 200), Decision::Wait(NotHome::AtStandby { .. })));
     assert!(matches!(look(&situation, &Users::Unknown("no answer".to_owned()), 200), Decision::Wait(NotHome::Unknown { .. })));
     situation.journal.progress.traffic.stop_asked_at = Some(at(0));
     assert!(matches!(look(&situation, &primary, 200), Decision::Wait(NotHome::Stop)));
     situation.journal.progress.traffic.home.page_at = None;
-    assert_eq!(look(&situation, &primary, 200), Decision::Act(vec![HomeStep::PageAnswers]));
+    assert_eq!(look(&situation, &primary, 200), Decision::Act(vec![Arrival::PageAnswers]));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_plan_without_a_probe_asks_no_page() {
     assert!(lets_home(&situation.plan, &situation.journal));
     situation.journal.progress.traffic.stop_asked_at = None;
     let coming = coming_home(&situation.plan, &situation.journal, &Users::At(Place::Primary), None);
-    assert_eq!(coming, Decision::Act(vec![HomeStep::Home]));
+    assert_eq!(coming, Decision::Act(vec![Arrival::Home]));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn only_a_failback_given_up_after_an_attempt_leaves_an_old_writer_to_fence() {
     let fenced = |phase, attempted: bool| {
         let mut situation = Situation::run(Mode::Failback, phase);
         situation.journal.head.serving = Place::Standby;
-        let step = Instances { promote_attempt_at: attempted.then(|| at(0)), ..Instances::default() };
+        let step = HomeStep { promote_attempt_at: attempted.then(|| at(0)), ..HomeStep::default() };
         situation.journal.progress.promotion.home.insert("orders".to_owned(), step);
         fence_is_due(&situation.journal, None, at(0))
     };

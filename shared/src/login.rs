@@ -7,7 +7,9 @@
 //! it (SCRAM, or MD5 where the server still makes those), as `\password` of psql does. RDS logs statements of role
 //! changes by default in many parameter groups.
 
+mod compare;
 mod error;
+mod home;
 mod tls;
 
 use std::path::PathBuf;
@@ -24,14 +26,19 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::ports::{Login, LoginError, Proof, Seen};
+use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Seen, Table, Tables};
 use crate::secret::{SecretValue, Tls};
+use compare::Side;
 use error::{Failure, explain};
 
 /// From the first packet to being logged in.
 const CONNECT: Duration = Duration::from_secs(5);
 /// All statements of one call.
 const STATEMENTS: Duration = Duration::from_secs(10);
+/// Ending every session and seeing that nothing writes any more.
+const CLOSING: Duration = Duration::from_secs(45);
+/// Reading two databases. A function lives 15 minutes, and has to record what it found.
+const COMPARING: Duration = Duration::from_secs(600);
 /// The environment variable that names the PEM file of the CAs that databases are signed by. Amazon RDS has CAs of its
 /// own, which are in nobody's trust store: a layer brings them.
 pub const CA_FILE: &str = "RELIGHT_CA_FILE";
@@ -61,14 +68,39 @@ impl PgLogin {
         doing: &'static str,
         work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
     ) -> Result<T, LoginError> {
+        self.session_within(STATEMENTS, with, doing, work).await
+    }
+
+    async fn session_within<T>(
+        &self,
+        limit: Duration,
+        with: &SecretValue,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+    ) -> Result<T, LoginError> {
         let at = place(with)?;
         let session = self.connect(with, &at).await?;
-        let done = timeout(STATEMENTS, work(&session.client)).await;
+        let done = timeout(limit, work(&session.client)).await;
         session.close().await;
         match done {
             Ok(done) => done.map_err(|failure| explain(failure, &at, doing)),
-            Err(_) => Err(LoginError::TimedOut { at, seconds: STATEMENTS.as_secs() }),
+            Err(_) => Err(LoginError::TimedOut { at, seconds: limit.as_secs() }),
         }
+    }
+
+    /// Logs in to two databases. Which of them failed, the work itself says.
+    async fn two_sessions<T>(
+        &self,
+        (one, other): (&SecretValue, &SecretValue),
+        work: impl AsyncFnOnce(&Side<'_>, &Side<'_>) -> Result<T, LoginError>,
+    ) -> Result<T, LoginError> {
+        let (at_one, at_other) = (place(one)?, place(other)?);
+        let (first, second) = tokio::join!(self.connect(one, &at_one), self.connect(other, &at_other));
+        let (first, second) = (first?, second?);
+        let sides = (Side { client: &first.client, at: &at_one }, Side { client: &second.client, at: &at_other });
+        let done = timeout(COMPARING, work(&sides.0, &sides.1)).await;
+        tokio::join!(first.close(), second.close());
+        done.unwrap_or_else(|_| Err(LoginError::TimedOut { at: format!("{at_one} and {at_other}"), seconds: COMPARING.as_secs() }))
     }
 
     async fn connect(&self, with: &SecretValue, at: &str) -> Result<Session, LoginError> {
@@ -169,6 +201,34 @@ impl Login for PgLogin {
             Ok(())
         })
         .await
+    }
+
+    async fn position(&self, with: &SecretValue) -> Result<Position, LoginError> {
+        self.session(with, "say where its log stands", home::position).await
+    }
+
+    async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError> {
+        let at = place(with)?;
+        let session = self.connect(with, &at).await?;
+        let done = timeout(STATEMENTS, compare::tables(&Side { client: &session.client, at: &at }, named)).await;
+        session.close().await;
+        done.unwrap_or_else(|_| Err(LoginError::TimedOut { at, seconds: STATEMENTS.as_secs() }))
+    }
+
+    async fn left_behind(&self, old: &SecretValue, serving: &SecretValue, table: &Table) -> Result<LeftRows, LoginError> {
+        self.two_sessions((old, serving), async |old, serving| compare::left_behind(old, serving, table).await).await
+    }
+
+    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        self.two_sessions((writer, replica), async |writer, replica| compare::compare(writer, replica, tables).await).await
+    }
+
+    async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {
+        self.session_within(CLOSING, admin, "close its writes", home::close_writes).await
+    }
+
+    async fn open_writes(&self, admin: &SecretValue) -> Result<(), LoginError> {
+        self.session_within(CLOSING, admin, "open its writes", home::open_writes).await
     }
 }
 

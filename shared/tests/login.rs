@@ -2,6 +2,7 @@
 #![cfg(feature = "login")]
 
 #[path = "login/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of the way home")]
 mod server;
 
 use std::path::PathBuf;

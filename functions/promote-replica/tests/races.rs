@@ -7,7 +7,10 @@ use std::cell::RefCell;
 use common::Scene;
 use jiff::Timestamp;
 use promote_replica::PromoteReplica;
-use relight::ports::{CallError, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId};
+use relight::ports::{
+    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, RebuiltOf, Removal,
+    ReplicaId, Snapshotted,
+};
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
 use relight_world::database::DatabaseWorld;
@@ -61,6 +64,38 @@ impl Database for Meanwhile<'_> {
 
     async fn fence(&self, instance: &PrimaryId, security_group: &str) -> Result<Fenced, CallError> {
         self.world.fence(instance, security_group).await
+    }
+
+    async fn home(&self, home: &HomeId) -> Result<Option<Instance>, CallError> {
+        self.world.home(home).await
+    }
+
+    async fn left(&self, left: &LeftId) -> Result<Option<Instance>, CallError> {
+        self.world.left(left).await
+    }
+
+    async fn last_snapshot(&self, left: &LeftId) -> Result<Snapshotted, CallError> {
+        self.world.last_snapshot(left).await
+    }
+
+    async fn set_aside(&self, left: &LeftId) -> Result<(), CallError> {
+        self.world.set_aside(left).await
+    }
+
+    async fn build_home(&self, home: &HomeId, of: &HomeOf<'_>) -> Result<(), CallError> {
+        self.world.build_home(home, of).await
+    }
+
+    async fn promote_home(&self, home: &HomeId, retention: u32) -> Result<(), CallError> {
+        self.world.promote_home(home, retention).await
+    }
+
+    async fn modify_home(&self, home: &HomeId, change: &InstanceChange) -> Result<(), CallError> {
+        self.world.modify_home(home, change).await
+    }
+
+    async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError> {
+        self.world.rebuild(replica, of).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! Databases over RDS, and their lag over CloudWatch.
 //!
-//! All of it goes to the standby Region, by clients made when first needed; [`fence`](Database::fence) alone goes to the
-//! primary Region, with a client of its own whose single attempt ends within seconds.
+//! All of it goes to the standby Region, by clients made when first needed, but for two things. [`fence`](Database::fence) goes to the
+//! primary Region, with a client of its own whose single attempt ends within two seconds, since the Region may be dark; the way home goes
+//! there with a client that is given a little longer, since that Region is back.
 
+mod home;
 mod instance;
 mod lag;
 
@@ -15,8 +17,10 @@ use jiff::Timestamp;
 
 use super::{Aws, failed};
 use crate::ports::{
-    COPY_PREFIX, CallError, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Removal, ReplicaId, Why,
+    COPY_PREFIX, CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, RebuiltOf,
+    Removal, ReplicaId, Snapshotted, Why,
 };
+use crate::state::Place;
 
 const DESCRIBE: &str = "rds:DescribeDBInstances";
 const PROMOTE: &str = "rds:PromoteReadReplica";
@@ -31,16 +35,32 @@ const RUN_TAG: &str = "relight:run";
 pub struct AwsDatabase {
     aws: Aws,
     rds: OnceLock<Client>,
+    /// Of the primary Region; a plan has one.
+    home: OnceLock<Client>,
     cloudwatch: OnceLock<aws_sdk_cloudwatch::Client>,
 }
 
 impl AwsDatabase {
     pub fn new(aws: &Aws) -> AwsDatabase {
-        AwsDatabase { aws: aws.clone(), rds: OnceLock::new(), cloudwatch: OnceLock::new() }
+        AwsDatabase { aws: aws.clone(), rds: OnceLock::new(), home: OnceLock::new(), cloudwatch: OnceLock::new() }
     }
 
     fn rds(&self) -> &Client {
         self.rds.get_or_init(|| Client::from_conf(aws_sdk_rds::config::Builder::from(self.aws.standby()).interceptor(self.aws.counter()).build()))
+    }
+
+    fn home_rds(&self, region: &str) -> &Client {
+        self.home.get_or_init(|| {
+            let config = aws_sdk_rds::config::Builder::from(&self.aws.home(region)).interceptor(self.aws.counter()).build();
+            Client::from_conf(config)
+        })
+    }
+
+    fn rds_of(&self, left: &LeftId) -> &Client {
+        match left.place() {
+            Place::Primary => self.home_rds(left.region()),
+            Place::Standby => self.rds(),
+        }
     }
 
     fn cloudwatch(&self) -> &aws_sdk_cloudwatch::Client {
@@ -56,10 +76,19 @@ impl AwsDatabase {
 
     /// Sent once: the SDK would send a call that got no answer again, and RDS refuses the second, of what is no replica any more. Whether
     /// it was done is read from the instance.
-    async fn promote_any(&self, name: &str, retention: u32) -> Result<(), CallError> {
-        let call = self.rds().promote_read_replica().db_instance_identifier(name).backup_retention_period(days(retention));
+    async fn promote_any(rds: &Client, name: &str, retention: u32) -> Result<(), CallError> {
+        let call = rds.promote_read_replica().db_instance_identifier(name).backup_retention_period(days(retention));
         let once = aws_sdk_rds::config::Builder::new().retry_config(RetryConfig::disabled());
         call.customize().config_override(once).send().await.map(drop).map_err(failed(PROMOTE))
+    }
+
+    async fn modify_any(rds: &Client, name: &str, change: &InstanceChange) -> Result<(), CallError> {
+        let call = rds.modify_db_instance().db_instance_identifier(name).apply_immediately(true);
+        let call = match change {
+            InstanceChange::Backups(retention) => call.backup_retention_period(days(*retention)),
+            InstanceChange::Class(class) => call.db_instance_class(class),
+        };
+        call.send().await.map(drop).map_err(failed(MODIFY))
     }
 }
 
@@ -73,16 +102,11 @@ impl Database for AwsDatabase {
     }
 
     async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError> {
-        self.promote_any(replica.as_str(), retention).await
+        AwsDatabase::promote_any(self.rds(), replica.as_str(), retention).await
     }
 
     async fn modify(&self, replica: &ReplicaId, change: &InstanceChange) -> Result<(), CallError> {
-        let call = self.rds().modify_db_instance().db_instance_identifier(replica.as_str()).apply_immediately(true);
-        let call = match change {
-            InstanceChange::Backups(retention) => call.backup_retention_period(days(*retention)),
-            InstanceChange::Class(class) => call.db_instance_class(class),
-        };
-        call.send().await.map(drop).map_err(failed(MODIFY))
+        AwsDatabase::modify_any(self.rds(), replica.as_str(), change).await
     }
 
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
@@ -111,7 +135,7 @@ impl Database for AwsDatabase {
 
     async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError> {
         // Backups would start with one at once, for data that is thrown away within the hour.
-        self.promote_any(copy.as_str(), 0).await
+        AwsDatabase::promote_any(self.rds(), copy.as_str(), 0).await
     }
 
     async fn remove_copy(&self, copy: &CopyId) -> Result<Removal, CallError> {
@@ -153,6 +177,64 @@ impl Database for AwsDatabase {
         let call = rds.modify_db_instance().db_instance_identifier(primary.as_str()).vpc_security_group_ids(security_group).apply_immediately(true);
         call.send().await.map_err(failed(MODIFY))?;
         Ok(Fenced::Underway)
+    }
+
+    async fn home(&self, home: &HomeId) -> Result<Option<Instance>, CallError> {
+        Ok(instance::describe(self.home_rds(home.region()), home.as_str()).await?.as_ref().map(instance::instance))
+    }
+
+    async fn left(&self, left: &LeftId) -> Result<Option<Instance>, CallError> {
+        Ok(instance::describe(self.rds_of(left), left.as_str()).await?.as_ref().map(instance::instance))
+    }
+
+    async fn last_snapshot(&self, left: &LeftId) -> Result<Snapshotted, CallError> {
+        home::last_snapshot(self.rds_of(left), left).await
+    }
+
+    async fn set_aside(&self, left: &LeftId) -> Result<(), CallError> {
+        home::set_aside(self.rds_of(left), left).await
+    }
+
+    async fn build_home(&self, home: &HomeId, of: &HomeOf<'_>) -> Result<(), CallError> {
+        let rds = self.home_rds(home.region());
+        let like = match of.like {
+            Some(left) => instance::describe(rds, left.as_str()).await?,
+            None => None,
+        };
+        let building = home::Building {
+            rds,
+            name: home.as_str(),
+            source: home::there(self.rds(), of.source.as_str()).await?,
+            like,
+            class: None,
+            security_groups: of.security_groups.to_vec(),
+            plan: of.plan,
+            run: of.run,
+        };
+        building.begin().await
+    }
+
+    async fn promote_home(&self, home: &HomeId, retention: u32) -> Result<(), CallError> {
+        AwsDatabase::promote_any(self.home_rds(home.region()), home.as_str(), retention).await
+    }
+
+    async fn modify_home(&self, home: &HomeId, change: &InstanceChange) -> Result<(), CallError> {
+        AwsDatabase::modify_any(self.home_rds(home.region()), home.as_str(), change).await
+    }
+
+    async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError> {
+        let like = home::there(self.rds(), of.like.as_str()).await?;
+        let building = home::Building {
+            rds: self.rds(),
+            name: replica.as_str(),
+            source: home::there(self.home_rds(of.source.region()), of.source.as_str()).await?,
+            security_groups: instance::instance(&like).security_groups,
+            like: Some(like),
+            class: of.class,
+            plan: of.plan,
+            run: of.run,
+        };
+        building.begin().await
     }
 }
 

@@ -54,6 +54,8 @@ pub use http::OneConnector;
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a call into the primary Region may take, which may be a black hole.
 const FENCING_ATTEMPT: Duration = Duration::from_secs(2);
+/// The same for what is built there again.
+const HOME_ATTEMPT: Duration = Duration::from_secs(8);
 
 /// What all clients of one execution environment share.
 #[derive(Debug, Clone)]
@@ -105,6 +107,12 @@ impl Aws {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(FENCING_ATTEMPT).operation_timeout(FENCING_ATTEMPT).build())
             .build()
+    }
+
+    /// The primary Region once it is back: one attempt, as its answer may be lost again, with the time that AWS takes to create something.
+    pub fn home(&self, region: &str) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder().connect_timeout(FENCING_ATTEMPT).operation_timeout(HOME_ATTEMPT).build();
+        self.primary(region).to_builder().timeout_config(timeouts).build()
     }
 
     /// Whether calls go to one endpoint of our own (the stage), where a bucket's name is no host.

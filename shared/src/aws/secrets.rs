@@ -1,4 +1,4 @@
-//! Secrets over Secrets Manager, in the standby Region only.
+//! Secrets over Secrets Manager: in the standby Region, and on the way home in the primary Region too.
 //!
 //! Its errors are coarse: `InvalidRequestException` is everything from "is no replica" to "a rotation is under way", and
 //! `ResourceNotFoundException` is a missing secret as well as a label that no version carries. So what a step needs to
@@ -10,13 +10,13 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
-use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, RotationRulesType, Tag};
+use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, ReplicaRegionType, ReplicationStatusType, RotationRulesType, StatusType, Tag};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use zeroize::Zeroizing;
 
 use super::{Aws, failed};
-use crate::ports::{CallError, DISPOSABLE_PREFIX, Described, DisposableName, Removal, Rotating, SecretName, Secrets, Stage, Why};
+use crate::ports::{CallError, DISPOSABLE_PREFIX, Described, DisposableName, HomeSecret, Removal, Rotating, SecretName, Secrets, Stage, Why};
 use crate::secret::SecretValue;
 
 /// What a password avoids: connection strings and shells trip over these.
@@ -32,13 +32,15 @@ const NEVER_IN_A_DRILL_DAYS: i64 = 1000;
 pub struct AwsSecrets {
     aws: Aws,
     client: OnceLock<Client>,
+    /// Of the primary Region; a plan has one.
+    home: OnceLock<Client>,
     /// ARN of rotate-secret in the standby Region.
     rotation_function: String,
 }
 
 impl AwsSecrets {
     pub fn new(aws: &Aws, rotation_function: String) -> AwsSecrets {
-        AwsSecrets { aws: aws.clone(), client: OnceLock::new(), rotation_function }
+        AwsSecrets { aws: aws.clone(), client: OnceLock::new(), home: OnceLock::new(), rotation_function }
     }
 
     fn client(&self) -> &Client {
@@ -48,14 +50,29 @@ impl AwsSecrets {
         })
     }
 
+    fn home_client(&self, secret: &HomeSecret) -> &Client {
+        self.home.get_or_init(|| {
+            let config = aws_sdk_secretsmanager::config::Builder::from(&self.aws.home(secret.region())).interceptor(self.aws.counter());
+            Client::from_conf(config.build())
+        })
+    }
+
     /// The secret even while it is being deleted.
     async fn look(&self, secret: &str) -> Result<Option<DescribeSecretOutput>, CallError> {
-        let answer = self.client().describe_secret().secret_id(secret).send().await;
+        AwsSecrets::look_by(self.client(), secret).await
+    }
+
+    async fn look_by(client: &Client, secret: &str) -> Result<Option<DescribeSecretOutput>, CallError> {
+        let answer = client.describe_secret().secret_id(secret).send().await;
         unless_missing(answer.map_err(refused("secretsmanager:DescribeSecret")))
     }
 
     async fn get(&self, secret: &str, stage: Stage, version: Option<&str>) -> Result<Option<SecretValue>, CallError> {
-        let request = self.client().get_secret_value().secret_id(secret).version_stage(stage.label()).set_version_id(version.map(str::to_owned));
+        AwsSecrets::get_by(self.client(), secret, stage, version).await
+    }
+
+    async fn get_by(client: &Client, secret: &str, stage: Stage, version: Option<&str>) -> Result<Option<SecretValue>, CallError> {
+        let request = client.get_secret_value().secret_id(secret).version_stage(stage.label()).set_version_id(version.map(str::to_owned));
         match unless_missing(request.send().await.map_err(refused(GET)))? {
             Some(answer) => parse(answer).map(Some),
             None => Ok(None),
@@ -63,7 +80,11 @@ impl AwsSecrets {
     }
 
     async fn put_current(&self, secret: &str, token: &str, value: &SecretValue) -> Result<(), CallError> {
-        let request = self.client().put_secret_value().secret_id(secret).client_request_token(token).secret_string(value.to_json().as_str());
+        AwsSecrets::put_by(self.client(), secret, token, value).await
+    }
+
+    async fn put_by(client: &Client, secret: &str, token: &str, value: &SecretValue) -> Result<(), CallError> {
+        let request = client.put_secret_value().secret_id(secret).client_request_token(token).secret_string(value.to_json().as_str());
         request.send().await.map_err(refused(PUT))?;
         Ok(())
     }
@@ -85,6 +106,7 @@ impl AwsSecrets {
 const GET: &str = "secretsmanager:GetSecretValue";
 const PUT: &str = "secretsmanager:PutSecretValue";
 const MOVE: &str = "secretsmanager:UpdateSecretVersionStage";
+const REPLICATE: &str = "secretsmanager:ReplicateSecretToRegions";
 
 impl Secrets for AwsSecrets {
     async fn describe(&self, secret: &str) -> Result<Option<Described>, CallError> {
@@ -197,6 +219,47 @@ impl Secrets for AwsSecrets {
         request.move_to_version_id(rotating.version()).remove_from_version_id(from).send().await.map_err(refused(MOVE))?;
         Ok(())
     }
+
+    async fn home(&self, secret: &HomeSecret) -> Result<Option<Described>, CallError> {
+        let seen = AwsSecrets::look_by(self.home_client(secret), secret.as_str()).await?;
+        Ok(seen.filter(|seen| seen.deleted_date.is_none()).map(described))
+    }
+
+    async fn home_value(&self, secret: &HomeSecret, stage: Stage) -> Result<Option<SecretValue>, CallError> {
+        AwsSecrets::get_by(self.home_client(secret), secret.as_str(), stage, None).await
+    }
+
+    async fn put_home(&self, secret: &HomeSecret, token: &str, value: &SecretValue) -> Result<(), CallError> {
+        AwsSecrets::put_by(self.home_client(secret), secret.as_str(), token, value).await
+    }
+
+    async fn replicate_again(&self, secret: &HomeSecret, to: &str) -> Result<(), CallError> {
+        let here = self.look(secret.as_str()).await?;
+        let follows = here.as_ref().is_some_and(|here| here.primary_region.as_deref() == Some(secret.region()));
+        let before = AwsSecrets::look_by(self.home_client(secret), secret.as_str()).await?;
+        let failure = failed_replica(before.as_ref().map(DescribeSecretOutput::replication_status).unwrap_or_default(), to);
+        if follows && failure.is_none() {
+            return Ok(());
+        }
+        // The key that the secret here has is the Region's own, and is kept.
+        let key = here.as_ref().and_then(DescribeSecretOutput::kms_key_id).map(str::to_owned);
+        let region = ReplicaRegionType::builder().region(to).set_kms_key_id(key).build();
+        let request = self.home_client(secret).replicate_secret_to_regions().secret_id(secret.as_str()).add_replica_regions(region);
+        let answer = request.force_overwrite_replica_secret(true).send().await.map_err(refused(REPLICATE))?;
+        let failure = failed_replica(answer.replication_status(), to)
+            // Of a secret that stands alone the refusal to overwrite it is what was to be expected, and is what was just answered.
+            .or(failure.filter(|_| follows || here.is_none()));
+        match failure {
+            Some(why) => Err(CallError::new(REPLICATE, Why::State(format!("the replica in {to} failed: {why}; it is asked for again")))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What Secrets Manager says of a replica that could not be made.
+fn failed_replica(statuses: &[ReplicationStatusType], region: &str) -> Option<String> {
+    let row = statuses.iter().find(|row| row.region() == Some(region) && row.status() == Some(&StatusType::Failed))?;
+    Some(row.status_message().unwrap_or("no message").to_owned())
 }
 
 fn described(answer: DescribeSecretOutput) -> Described {

@@ -16,6 +16,12 @@ pub(super) enum Failure {
     ReadOnly(&'static str),
     /// Another value was read than the one that was written.
     NotRead,
+    /// The user lacks a right; what gives it to it.
+    MayNot(&'static str),
+    /// Not in the state that was asked for.
+    Unsettled(&'static str),
+    /// A position of the log that cannot be read.
+    NoPosition,
 }
 
 impl From<Error> for Failure {
@@ -29,6 +35,9 @@ pub(super) fn explain(failure: Failure, at: &str, doing: &'static str) -> LoginE
     let error = match failure {
         Failure::ReadOnly(why) => return LoginError::ReadOnly { at, why },
         Failure::NotRead => return LoginError::ReadOnly { at, why: "a row that was written was not read back" },
+        Failure::MayNot(remedy) => return LoginError::Refused { at, doing, code: "42501".to_owned(), remedy },
+        Failure::Unsettled(why) => return LoginError::Unsettled { at, why },
+        Failure::NoPosition => return LoginError::Unsettled { at, why: "it names no position of a write-ahead log" },
         Failure::Sql(error) => error,
     };
     match error.code() {
@@ -44,6 +53,7 @@ fn answered(code: &SqlState, at: String, doing: &'static str) -> LoginError {
         "57P01" | "57P02" | "57P03" => return LoginError::Unreachable { at, why: format!("it is starting or stopping (SQLSTATE {})", code.code()) },
         "25006" => return LoginError::ReadOnly { at, why: "it refused a write as read-only" },
         "28000" => "check that the role exists and may log in, and that the server accepts it with this `ssl`",
+        "57014" => "the statement took too long; compare fewer or smaller tables (`compare` in the plan)",
         "3D000" => "correct `dbname` in the secret",
         "42501" => "grant the user this right; an admin needs CREATEROLE and, from PostgreSQL 16 on, ADMIN OPTION on the user's role",
         "53300" => "raise max_connections, or end idle sessions",

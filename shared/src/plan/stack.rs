@@ -47,9 +47,11 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
     let fenced = fenced.map(|database| arn("rds", &plan.primary, format!("db:{}", database.primary))).collect();
     let mut secrets = Vec::new();
     let mut rotated = Vec::new();
+    let mut home = Vec::new();
     for secret in &plan.secrets {
         // Secrets Manager ends each ARN in six characters of its own choice.
         let name = literal("the secret", &secret.name)?;
+        home.push(arn("secretsmanager", &plan.primary, format!("secret:{name}-??????")));
         let arn = arn("secretsmanager", &plan.standby, format!("secret:{name}-??????"));
         rotated.extend(secret.rotate.then(|| arn.clone()));
         secrets.push(arn);
@@ -65,6 +67,7 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
         list("ReplicaArns", replicas),
         list("PrimaryDatabaseArns", fenced),
         list("SecretArns", secrets),
+        list("HomeSecretArns", home),
         list("RotatedSecretArns", rotated),
     ])
 }
@@ -123,6 +126,7 @@ mod tests {
         assert_eq!(of("PrimaryDatabaseArns"), "arn:aws:rds:us-east-2:123456789012:db:shop-orders");
         let secret = |name: &str| format!("arn:aws:secretsmanager:us-west-2:123456789012:secret:shop/orders/{name}-??????");
         assert_eq!(of("SecretArns"), format!("{},{}", secret("admin"), secret("app")));
+        assert_eq!(of("HomeSecretArns"), of("SecretArns").replace("us-west-2", "us-east-2"), "the same secrets in the primary Region");
         assert_eq!(of("RotatedSecretArns"), secret("app"), "the admin's secret is repointed and never rotated");
     }
 

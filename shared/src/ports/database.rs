@@ -7,7 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{CallError, HomeId, HomeOf, LeftId, RebuiltOf, Snapshotted, missing};
+use super::{CallError, HomeId, HomeOf, LeftId, RebuiltOf, Snapshotted};
 use crate::plan;
 use crate::run::RunId;
 use crate::state::Endpoint;
@@ -54,48 +54,32 @@ pub trait Database {
 
     /// What carries the plan's name in the primary Region: the old writer, or the replica that a failback builds there.
     /// One short attempt, since the Region may be dark.
-    async fn home(&self, _home: &HomeId) -> Result<Option<Instance>, CallError> {
-        Err(missing("rds:DescribeDBInstances"))
-    }
+    async fn home(&self, home: &HomeId) -> Result<Option<Instance>, CallError>;
 
     /// What was set aside, by the name that it has since.
-    async fn left(&self, _left: &LeftId) -> Result<Option<Instance>, CallError> {
-        Err(missing("rds:DescribeDBInstances"))
-    }
+    async fn left(&self, left: &LeftId) -> Result<Option<Instance>, CallError>;
 
     /// The last snapshot of what is to be set aside, taken while it still has its old name, under its new one. Called until
     /// it says [`Snapshotted::Done`].
-    async fn last_snapshot(&self, _left: &LeftId) -> Result<Snapshotted, CallError> {
-        Err(missing("rds:CreateDBSnapshot"))
-    }
+    async fn last_snapshot(&self, left: &LeftId) -> Result<Snapshotted, CallError>;
 
     /// Renames the instance, at once. Its endpoint changes with it, and it restarts. RDS refuses a name that is taken, so
     /// a call that arrives late finds nothing to rename.
-    async fn set_aside(&self, _left: &LeftId) -> Result<(), CallError> {
-        Err(missing("rds:ModifyDBInstance"))
-    }
+    async fn set_aside(&self, left: &LeftId) -> Result<(), CallError>;
 
     /// Begins the replica at home, a cross-Region replica of the serving writer. One that is there already under this name and
     /// replicates the same source is ours; anything else there is an error.
-    async fn build_home(&self, _home: &HomeId, _of: &HomeOf<'_>) -> Result<(), CallError> {
-        Err(missing("rds:CreateDBInstanceReadReplica"))
-    }
+    async fn build_home(&self, home: &HomeId, of: &HomeOf<'_>) -> Result<(), CallError>;
 
     /// Promotes the replica at home, irreversibly, and asks for backups kept `retention` days.
-    async fn promote_home(&self, _home: &HomeId, _retention: u32) -> Result<(), CallError> {
-        Err(missing("rds:PromoteReadReplica"))
-    }
+    async fn promote_home(&self, home: &HomeId, retention: u32) -> Result<(), CallError>;
 
     /// Changes the instance at home at once.
-    async fn modify_home(&self, _home: &HomeId, _change: &InstanceChange) -> Result<(), CallError> {
-        Err(missing("rds:ModifyDBInstance"))
-    }
+    async fn modify_home(&self, home: &HomeId, change: &InstanceChange) -> Result<(), CallError>;
 
     /// Begins the standby's replica again, a cross-Region replica of the writer at home under the plan's name. One that is
     /// there already and replicates the same source is ours; anything else there is an error.
-    async fn rebuild(&self, _replica: &ReplicaId, _of: &RebuiltOf<'_>) -> Result<(), CallError> {
-        Err(missing("rds:CreateDBInstanceReadReplica"))
-    }
+    async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError>;
 }
 
 /// A DB instance, as far as it matters here.

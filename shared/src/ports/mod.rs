@@ -49,11 +49,6 @@ pub enum Why {
     Other(String, #[source] Option<Box<dyn Error + Send + Sync>>),
 }
 
-/// What an implementation of a port answers to a call that it does not have.
-fn missing(operation: &'static str) -> CallError {
-    CallError::new(operation, Why::Other("this implementation of the port has no way home".to_owned(), None))
-}
-
 impl CallError {
     pub fn new(operation: &'static str, why: Why) -> CallError {
         CallError { operation, why }

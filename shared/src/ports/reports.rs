@@ -1,6 +1,6 @@
 //! Where reports lie, and the look at the standby while a drill holds it.
 
-use super::{CallError, missing};
+use super::CallError;
 
 #[allow(async_fn_in_trait)]
 pub trait Reports {
@@ -9,9 +9,7 @@ pub trait Reports {
 
     /// Puts the rows that one table of the old writer had for itself, and says where they lie. Putting them again replaces
     /// them. They are the workload's own data: the bucket is as secret as the database.
-    async fn put_rows(&self, _run: &str, _database: &str, _table: &str, _lines: &[String]) -> Result<String, CallError> {
-        Err(missing("s3:PutObject"))
-    }
+    async fn put_rows(&self, run: &str, database: &str, table: &str, lines: &[String]) -> Result<String, CallError>;
 }
 
 #[allow(async_fn_in_trait)]

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{CallError, Compared, LeftRows, Lsn, Position, Removal, Table, Tables, missing};
+use super::{CallError, Compared, LeftRows, Lsn, Position, Removal, Table, Tables};
 use crate::event::RotationStep;
 use crate::plan;
 use crate::run::RunId;
@@ -64,24 +64,16 @@ pub trait Secrets {
 
     /// The secret of the primary Region as it stands; `None` where there is none. One short attempt, since the Region may be
     /// dark; so are the three below.
-    async fn home(&self, _secret: &HomeSecret) -> Result<Option<Described>, CallError> {
-        Err(missing("secretsmanager:DescribeSecret"))
-    }
+    async fn home(&self, secret: &HomeSecret) -> Result<Option<Described>, CallError>;
 
-    async fn home_value(&self, _secret: &HomeSecret, _stage: Stage) -> Result<Option<SecretValue>, CallError> {
-        Err(missing("secretsmanager:GetSecretValue"))
-    }
+    async fn home_value(&self, secret: &HomeSecret, stage: Stage) -> Result<Option<SecretValue>, CallError>;
 
     /// The new current version in the primary Region. `token` becomes its id.
-    async fn put_home(&self, _secret: &HomeSecret, _token: &str, _value: &SecretValue) -> Result<(), CallError> {
-        Err(missing("secretsmanager:PutSecretValue"))
-    }
+    async fn put_home(&self, secret: &HomeSecret, token: &str, value: &SecretValue) -> Result<(), CallError>;
 
     /// Makes the standby's secret a replica of the primary Region's again, over whatever stands there. Where it is one already,
     /// nothing changes.
-    async fn replicate_again(&self, _secret: &HomeSecret, _to: &str) -> Result<(), CallError> {
-        Err(missing("secretsmanager:ReplicateSecretToRegions"))
-    }
+    async fn replicate_again(&self, secret: &HomeSecret, to: &str) -> Result<(), CallError>;
 }
 
 /// The labels that matter, as Secrets Manager names them.
@@ -247,40 +239,28 @@ pub trait Login {
     async fn ensure_twin(&self, admin: &SecretValue, of: &SecretValue, twin: &SecretValue) -> Result<(), LoginError>;
 
     /// Where its write-ahead log stands.
-    async fn position(&self, _with: &SecretValue) -> Result<Position, LoginError> {
-        Err(LoginError::NoWayHome)
-    }
+    async fn position(&self, with: &SecretValue) -> Result<Position, LoginError>;
 
     /// The tables that can be compared: those that are named, or all with a primary key where none is.
-    async fn tables(&self, _with: &SecretValue, _named: &[String]) -> Result<Tables, LoginError> {
-        Err(LoginError::NoWayHome)
-    }
+    async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError>;
 
     /// Rows of one table that `old` has and `serving` lacks or has otherwise. Neither is changed.
-    async fn left_behind(&self, _old: &SecretValue, _serving: &SecretValue, _table: &Table) -> Result<LeftRows, LoginError> {
-        Err(LoginError::NoWayHome)
-    }
+    async fn left_behind(&self, old: &SecretValue, serving: &SecretValue, table: &Table) -> Result<LeftRows, LoginError>;
 
     /// Whether a writer and its replica hold the same rows, seen at one position of the log. Neither is changed, and writes
     /// go on meanwhile.
-    async fn compare(&self, _writer: &SecretValue, _replica: &SecretValue, _tables: &[Table]) -> Result<Compared, LoginError> {
-        Err(LoginError::NoWayHome)
-    }
+    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError>;
 
     /// As `admin`: new transactions of the database are read-only, every other session is ended, and no write is under way
     /// any more. Says the position after the last write. Done again it changes nothing but may say a later position.
     ///
     /// The setting is part of the data: a replica has it too, and is read-only once it is promoted, until
     /// [`open_writes`](Login::open_writes) is called there.
-    async fn close_writes(&self, _admin: &SecretValue) -> Result<Lsn, LoginError> {
-        Err(LoginError::NoWayHome)
-    }
+    async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError>;
 
     /// As `admin`: takes back what [`close_writes`](Login::close_writes) set. Sessions that met it in between are ended, so
     /// that no pool keeps a connection that stays read-only. Where writes are open nothing changes.
-    async fn open_writes(&self, _admin: &SecretValue) -> Result<(), LoginError> {
-        Err(LoginError::NoWayHome)
-    }
+    async fn open_writes(&self, admin: &SecretValue) -> Result<(), LoginError>;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,8 +315,12 @@ pub enum LoginError {
     Refused { at: String, doing: &'static str, code: String, remedy: &'static str },
     #[error("the user's name with `_clone` is longer than the 63 bytes that PostgreSQL keeps; rename the user, or use single-user rotation")]
     NameTooLong,
-    #[error("this implementation of the port has no way home")]
-    NoWayHome,
+    #[error("{at}: {why}")]
+    Unsettled { at: String, why: &'static str },
+    #[error(
+        "more than {mebibytes} MiB of rows of {table} are in the old writer alone or otherwise; they are in its last snapshot: compare them by hand, and name the other tables in the plan's `compare`"
+    )]
+    TooManyRows { table: String, mebibytes: usize },
 }
 
 impl LoginError {

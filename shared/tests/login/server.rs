@@ -61,6 +61,22 @@ impl Server {
         Ok(server)
     }
 
+    /// A replica that streams from this server.
+    pub(crate) fn replica(&self) -> Server {
+        let name = format!("replica-of-{}-{}", self.port, std::process::id());
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let follow = format!("primary_conninfo = 'host=127.0.0.1 port={} user={ADMIN} password={}'", self.port, quoted());
+        let settings = self.settings.iter().cloned().chain([follow]).collect();
+        let mut replica = Server { bin: self.bin.clone(), owner: self.owner, settings, folder, port: free_port() };
+        replica.give(&replica.folder);
+        let backup = format!("--dbname=host=127.0.0.1 port={} user={ADMIN} password='{}'", self.port, ADMIN_PASSWORD.replace('\'', "\\'"));
+        replica.run("pg_basebackup", &[&backup, "--checkpoint=fast", "--no-sync", "--pgdata"], &[&replica.data()]).expect("a copy");
+        replica.write(&replica.data().join("standby.signal"), "");
+        replica.up().expect("it starts as a replica");
+        replica
+    }
+
     /// Starts on its port, or on another one where somebody took it meanwhile.
     fn up(&mut self) -> Result<(), String> {
         let log = self.folder.join("log");
@@ -187,6 +203,11 @@ impl Drop for Server {
     }
 }
 
+/// The password within a connection string within a setting.
+fn quoted() -> String {
+    format!("''{}''", ADMIN_PASSWORD.replace('\'', "\\\\''"))
+}
+
 pub(crate) fn secret_at(port: u16, user: &str, password: &str, more: serde_json::Value) -> SecretValue {
     let mut text = json!({ "engine": "postgres", "host": "127.0.0.1", "port": port, "username": user, "password": password, "dbname": "postgres" });
     for (key, value) in more.as_object().expect("an object") {
@@ -207,7 +228,9 @@ fn binaries() -> PathBuf {
         std::fs::read_dir("/usr/lib/postgresql").map(|found| found.flatten().map(|version| version.path().join("bin")).collect()).unwrap_or_default();
     versions.sort();
     let mut folders = named.into_iter().chain(std::env::split_paths(&path)).chain(versions.into_iter().rev());
-    folders.find(|folder| folder.join("initdb").is_file()).expect("no PostgreSQL: put its bin folder on the PATH, or name it in RELIGHT_TEST_PG")
+    // A folder of links may lack some of the programs.
+    let real = |folder: PathBuf| folder.join("initdb").canonicalize().ok()?.parent().map(Path::to_path_buf);
+    folders.find_map(real).expect("no PostgreSQL: put its bin folder on the PATH, or name it in RELIGHT_TEST_PG")
 }
 
 /// The user `postgres` (or `nobody`) where the test runs as root.

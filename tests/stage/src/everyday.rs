@@ -148,7 +148,8 @@ impl Everyday {
                 let address = SocketAddr::new(Ipv4Addr::new(192, 0, 2, last).into(), balancer.addr().port());
                 self.ground.dns.publish(&output(deployed, "LoadBalancerDns")?, address);
                 if region == regions.primary {
-                    self.ground.rds.add_quarantine_group(&output(deployed, "QuarantineGroupId")?);
+                    let admitted = format!("{}-relight-rotate-secret", self.settings.name);
+                    self.ground.rds.add_quarantine_group(&output(deployed, "QuarantineGroupId")?, &[&admitted]);
                 }
             }
             // Its owner makes the application's user, from within the VPC.

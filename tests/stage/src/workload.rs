@@ -141,7 +141,8 @@ pub(crate) async fn networks(site: &Site<'_>, name: &str) -> Result<[Deployed; 2
 
 /// Everything else, but the alarm over the primary's health check: see [`watch`].
 pub(crate) async fn deploy(site: &Site<'_>, name: &str, networks: [Deployed; 2]) -> Result<Stacks, Error> {
-    site.rds.add_quarantine_group(&output(&networks[0], "QuarantineGroupId")?);
+    // As the group's rules would: who compares the old writer with the new one is let in, and no application is.
+    site.rds.add_quarantine_group(&output(&networks[0], "QuarantineGroupId")?, &[&format!("{name}-relight-rotate-secret")]);
     let data = async {
         let parameters =
             [("StandbyRegion", STANDBY.to_owned()), ("MultiAz", "false".to_owned()), ("Tls", "false".to_owned()), ("Protect", "no".to_owned())];

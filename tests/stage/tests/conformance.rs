@@ -44,6 +44,7 @@ async fn the_worlds_compute_passes() {
 async fn the_worlds_database_passes() {
     let (world, plan) = world();
     suites::database(&world.database, &plan, || world.now()).await;
+    suites::home_database(&world.database, &plan).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,6 +52,7 @@ async fn the_worlds_secrets_pass() {
     let (world, plan) = world();
     suites::disposable_secrets(&world.secrets).await;
     suites::replica_secret(&world.secrets, &plan.secrets[0]).await;
+    suites::home_secret(&world.secrets, &plan, &plan.secrets[0]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,6 +68,7 @@ async fn the_worlds_notices_and_reports_pass() {
     let _stack = world.stack();
     suites::audience(&world.notices).await;
     suites::reports(&world.reports).await;
+    suites::rows(&world.reports).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,14 +86,20 @@ async fn the_stage_passes() {
     suites::database(&AwsDatabase::new(&aws), &plan, Timestamp::now).await;
     let secrets = AwsSecrets::new(&aws, stage.function("rotate-secret").expect("a function"));
     suites::disposable_secrets(&secrets).await;
-    suites::replica_secret(&secrets, &fresh_secret(&stage, &plan).await).await;
+    let fresh = fresh_secret(&stage, &plan).await;
+    suites::replica_secret(&secrets, &fresh).await;
+    suites::home_secret(&secrets, &plan, &fresh).await;
     suites::compute(&AwsCompute::new(&aws), &plan).await;
     let topics = Topics { progress: output("ProgressTopicArn"), alarms: output("AlarmTopicArn"), people: output("PeopleTopicArn") };
     suites::audience(&SnsAudience::new(&aws, topics)).await;
-    suites::reports(&S3Reports::new(&aws, output("ReportsBucket"))).await;
+    let reports = S3Reports::new(&aws, output("ReportsBucket"));
+    suites::reports(&reports).await;
+    suites::rows(&reports).await;
     suites::stop(&AwsTraffic::new(&aws, Some(&stage.dns_addr().to_string())), &plan.traffic).await;
-    // Last: a notice of progress wakes every function, and switch-traffic takes away a STOP that nobody asked for.
+    // After STOP: a notice of progress wakes every function, and switch-traffic takes away a STOP that nobody asked for.
     suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
+    // Last: afterwards the databases are others.
+    suites::home_database(&AwsDatabase::new(&aws), &plan).await;
     stage.shutdown().await;
 }
 

@@ -9,6 +9,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::region::Region;
 use aws_types::sdk_config::{SdkConfig, SharedCredentialsProvider};
 
+mod home;
+
 use super::*;
 use crate::plan;
 use crate::run::RunId;
@@ -116,7 +118,7 @@ fn copy() -> CopyId {
     CopyId::of("shop", &run(), "orders")
 }
 
-fn primary() -> PrimaryId {
+fn plan() -> plan::Plan {
     let text = r#"
         name = "shop"
         account = "123456789012"
@@ -129,7 +131,11 @@ fn primary() -> PrimaryId {
         stop_bucket = "shop-stop"
         healthy_url = "http://standby.shop.test/"
     "#;
-    PrimaryId::of(&plan::Plan::stored(text).expect("a plan"), &database())
+    plan::Plan::stored(text).expect("a plan")
+}
+
+fn primary() -> PrimaryId {
+    PrimaryId::of(&plan(), &database())
 }
 
 #[tokio::test]

@@ -52,6 +52,18 @@ async fn both_forms_lie_beside_each_other_and_the_page_is_named() {
 }
 
 #[tokio::test]
+async fn rows_lie_in_a_file_a_table_and_no_two_tables_share_one() {
+    let (reports, sent) = s3(None);
+    let lines = [r#"{"table":"public.orders"}"#.to_owned()];
+    let put = async |table: &str| reports.put_rows("failback-20260105T000500Z", "orders", table, &lines).await.unwrap();
+    assert_eq!(put("public.orders").await, "s3://shop-reports/failback-20260105T000500Z/rows/orders/public.orders.jsonl");
+    let odd = [put(r#""Odd"."a/b""#).await, put(r#""Odd"."a~b""#).await, put(r#""Odd".a_b"#).await];
+    assert_eq!(odd[0], "s3://shop-reports/failback-20260105T000500Z/rows/orders/~22Odd~22.~22a~2Fb~22.jsonl");
+    assert!(odd[0] != odd[1] && odd[1] != odd[2] && odd[0] != odd[2], "{odd:?}");
+    assert!(sent.lock().unwrap()[0].ends_with("public.orders.jsonl application/x-ndjson"), "{sent:?}");
+}
+
+#[tokio::test]
 async fn a_page_that_could_not_be_put_is_no_report() {
     let (reports, _) = s3(Some((403, "AccessDenied")));
     let error = reports.put("drill-20260105T000500Z", "{}", "<p>").await.unwrap_err();

@@ -12,6 +12,8 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use serde_json::{Value, json};
 
+mod home;
+
 use super::*;
 use crate::event::{RotationStep, RotationStepName};
 use crate::plan::{Secret, Users};

@@ -3,7 +3,7 @@
 use crate::Inner;
 use crate::replication::Replication;
 use crate::server::Server;
-use crate::state::{Instance, Key, Pending, Record, Snapshot, State, Status};
+use crate::state::{Instance, Key, Pending, Placement, Record, Snapshot, SnapshotStatus, State, Status};
 use crate::xml::Xml;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ impl View {
         xml.text("BackupRetentionPeriod", record.retention);
         xml.text("MultiAZ", record.multi_az);
         xml.text("DeletionProtection", record.deletion_protection);
+        write_placement(xml, &record.placement);
         if record.reachable {
             xml.inside("Endpoint", |xml| {
                 xml.text("Address", "127.0.0.1");
@@ -87,7 +88,7 @@ fn view_of(instance: &Instance, state: &State) -> View {
     View {
         source: record.source.as_ref().map(|source| as_seen(&source.key, arn(account, &source.key, "db"))),
         replicas: state.replicas_of(&record.key).into_iter().map(|replica| as_seen(&replica.key, replica.arn.clone())).collect(),
-        port: instance.endpoint.port,
+        port: state.endpoints.get(&record.key).map(|endpoint| endpoint.port).unwrap_or_default(),
         replication: None,
         record: record.clone(),
     }
@@ -109,9 +110,23 @@ async fn replication_of(record: &Record, server: &Arc<Server>) -> Option<StatusI
     })
 }
 
+fn write_placement(xml: &mut Xml, placement: &Placement) {
+    xml.text("PubliclyAccessible", placement.public);
+    xml.text("StorageEncrypted", placement.kms_key.is_some());
+    xml.optional("KmsKeyId", placement.kms_key.as_ref());
+    if let Some(group) = &placement.subnet_group {
+        xml.inside("DBSubnetGroup", |xml| xml.text("DBSubnetGroupName", group));
+    }
+    xml.list("DBParameterGroups", "DBParameterGroup", &placement.parameter_group, |xml, group| {
+        xml.text("DBParameterGroupName", group);
+        xml.text("ParameterApplyStatus", "in-sync");
+    });
+}
+
 fn write_pending(xml: &mut Xml, pending: &Pending) {
     xml.optional("DBInstanceClass", pending.class.as_ref());
     xml.optional("BackupRetentionPeriod", pending.retention);
+    xml.optional("DBInstanceIdentifier", pending.name.as_ref());
 }
 
 pub(crate) fn write_tags(xml: &mut Xml, tags: &BTreeMap<String, String>) {
@@ -133,8 +148,11 @@ pub(crate) fn write_snapshot(xml: &mut Xml, snapshot: &Snapshot) {
     xml.text("InstanceCreateTime", format_args!("{:.3}", snapshot.of.created));
     xml.text("SnapshotCreateTime", format_args!("{:.3}", snapshot.created));
     xml.text("SnapshotType", "manual");
-    xml.text("Status", snapshot.status);
-    xml.text("PercentProgress", if snapshot.status == "available" { 100 } else { 0 });
+    xml.text("Status", snapshot.status.name());
+    xml.text("PercentProgress", if snapshot.status == SnapshotStatus::Available { 100 } else { 0 });
+    xml.text("Encrypted", snapshot.of.placement.kms_key.is_some());
+    xml.optional("KmsKeyId", snapshot.of.placement.kms_key.as_ref());
+    write_tags(xml, &snapshot.tags);
 }
 
 pub(crate) fn arn(account: &str, key: &Key, kind: &str) -> String {

@@ -1,49 +1,74 @@
-//! The address that RDS gives out for an instance: a small TCP proxy whose port stays the same for the instance's life, as an
-//! RDS endpoint does, while the server behind it restarts, moves and dies.
+//! The address that RDS gives out for an instance: a small TCP proxy whose port belongs to the instance's *name*, as the host
+//! name of an RDS endpoint does, while the server behind it restarts, moves and dies. An instance that is renamed is found at
+//! another port, and who gets its old name is found at the old one.
 //!
 //! ```text
 //! client ──► endpoint ──► gate: dark        nothing is answered; whoever is connected is left hanging
-//!                          │    quarantined new connections are refused, tracked ones stay, as with a security group
+//!                          │    admits      who is not let in is refused, tracked connections stay, as with a security group
 //!                          │    login_delay the first byte waits
-//!                          └──► server (down: refused)
+//!                          └──► server (down, or no instance has the name: refused)
 //! ```
 //! A black hole that does not even shake hands is beyond a user's process: the kernel does that. A client therefore sees its
 //! connection made and then silence, and only its login times out.
 
+use crate::caller;
 use crate::error::Error;
 use crate::server::Phase;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gate {
     pub(crate) dark: bool,
-    pub(crate) quarantined: bool,
+    pub(crate) admits: Admits,
     pub(crate) login_delay: Duration,
+}
+
+/// Whom the instance's security groups let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Admits {
+    #[default]
+    Everybody,
+    /// These Lambda functions, by their names.
+    Functions(BTreeSet<String>),
 }
 
 pub(crate) struct Endpoint {
     pub(crate) port: u16,
     gate: watch::Sender<Gate>,
+    /// The server of the instance that has the name now.
+    behind: watch::Sender<Option<watch::Receiver<Phase>>>,
     accepting: JoinHandle<()>,
 }
 
 impl Endpoint {
-    pub(crate) fn open(server: watch::Receiver<Phase>) -> Result<Endpoint, Error> {
+    pub(crate) fn open() -> Result<Endpoint, Error> {
         let (listener, port) = listen("open an instance's endpoint")?;
         let (gate, seen) = watch::channel(Gate::default());
+        let (behind, server) = watch::channel(None::<watch::Receiver<Phase>>);
         let accepting = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, seen.clone(), server.clone()));
+            while let Ok((client, peer)) = listener.accept().await {
+                tokio::spawn(serve(client, peer, seen.clone(), server.borrow().clone()));
             }
         });
-        Ok(Endpoint { port, gate, accepting })
+        Ok(Endpoint { port, gate, behind, accepting })
     }
 
     pub(crate) fn set(&self, gate: Gate) {
-        self.gate.send_if_modified(|now| std::mem::replace(now, gate) != gate);
+        self.gate.send_if_modified(|now| {
+            let changed = *now != gate;
+            *now = gate;
+            changed
+        });
+    }
+
+    /// None: nobody has the name. Who is connected stays so until the server ends it.
+    pub(crate) fn point(&self, at: Option<watch::Receiver<Phase>>) {
+        self.behind.send_replace(at);
     }
 }
 
@@ -64,10 +89,13 @@ pub(crate) fn listen(operation: &'static str) -> Result<(TcpListener, u16), Erro
     open().map_err(|source| Error::Listen { operation, source })
 }
 
-async fn serve(mut client: TcpStream, mut gate: watch::Receiver<Gate>, server: watch::Receiver<Phase>) {
-    let now = *gate.borrow();
+async fn serve(mut client: TcpStream, peer: SocketAddr, mut gate: watch::Receiver<Gate>, server: Option<watch::Receiver<Phase>>) {
+    let now = gate.borrow().clone();
     if !now.dark {
-        if now.quarantined {
+        let Some(server) = server else { return };
+        if let Admits::Functions(functions) = &now.admits
+            && !caller::is_one_of(functions, peer)
+        {
             return;
         }
         let mut darkness = gate.clone();

@@ -37,6 +37,9 @@ pub enum Error {
     #[error("cannot {operation} on the server in {data}: no answer within {seconds} s", data = data.display())]
     Silent { operation: &'static str, data: PathBuf, seconds: u64 },
 
+    #[error("cannot make the servers' certificates: {source}")]
+    Certificates { source: rcgen::Error },
+
     #[error("cannot {operation} on 127.0.0.1: {source}")]
     Listen { operation: &'static str, source: std::io::Error },
 

@@ -5,18 +5,20 @@
 //! replica    creating ──────────────────────────────► available       source: backing-up meanwhile
 //! promote    available (not seen yet) ──► modifying ──► rebooting ──► available, no source any more
 //! modify     modifying ──► backing-up (backups switched on) ──► available
+//! rename     renaming ──► rebooting, under the new name and address ──► available
+//! restore    creating ──► backing-up (backups on) ──► available
 //! delete     deleting ──► gone; replicas in the Region are promoted, those elsewhere `terminated`
 //! ```
 //! Each is a job: the record is `busy` from the answer on, so that nothing else begins, and a job that fails leaves the
 //! instance `failed` and a sentence in `troubles`.
 
 use crate::Inner;
-use crate::endpoint::Endpoint;
+use crate::describe::arn;
 use crate::error::Error;
 use crate::fault::{Fault, PromotionFault};
 use crate::link::Link;
 use crate::server::Server;
-use crate::state::{Instance, Key, Record, Source, State, Status};
+use crate::state::{Instance, Key, Record, SnapshotStatus, Source, State, Status};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -30,18 +32,19 @@ pub(crate) struct Login {
 pub(crate) struct Change {
     pub(crate) restart: bool,
     pub(crate) backup: bool,
+    pub(crate) rename: Option<Key>,
     pub(crate) password: Option<String>,
 }
 
 impl Inner {
     /// Registers a new instance, so that its name is taken from here on.
     pub(crate) fn register(&self, state: &mut State, record: Record) -> Result<(), Fault> {
-        if state.instances.contains_key(&record.key) {
+        if state.is_taken(&record.key) {
             return Err(Fault::instance_exists());
         }
         let data = self.postgres.data_folder(&record.key.region, &record.key.id, &record.resource);
         let server = Arc::new(Server::new(self.postgres.clone(), data, self.on_spawn.clone()));
-        let endpoint = Endpoint::open(server.phase()).map_err(|error| Fault::internal(error.to_string()))?;
+        state.point(&record.key, Some(server.phase())).map_err(|error| Fault::internal(error.to_string()))?;
         let link = match &record.source {
             Some(source) => {
                 let link = Link::open(state.get(&source.key)?.server.phase());
@@ -49,7 +52,7 @@ impl Inner {
             }
             None => None,
         };
-        state.instances.insert(record.key.clone(), Instance { record, server, endpoint, link });
+        state.instances.insert(record.key.clone(), Instance { record, server, link });
         state.apply_network(&self.dark.borrow());
         Ok(())
     }
@@ -115,7 +118,8 @@ impl Inner {
             let link = instance.link.as_ref().ok_or_else(|| missing(source))?;
             (link.port, instance.server.data().to_path_buf())
         };
-        self.postgres.base_backup(self.server(source)?.port()?, link_port, &data).await
+        self.postgres.base_backup(self.server(source)?.port()?, &data).await?;
+        self.postgres.follow(&data, link_port)
     }
 
     pub(crate) fn start_promoting(self: &Arc<Self>, key: Key, retention: u32, fault: Option<PromotionFault>) {
@@ -168,9 +172,40 @@ impl Inner {
             if change.backup {
                 inner.back_up(&key).await;
             }
-            inner.finish(&key, |_| {});
+            match change.rename {
+                // The restart that goes with it is a job under the new name.
+                Some(name) => {
+                    inner.rename(&key, &name)?;
+                    inner.start_rebooting(name);
+                }
+                None => inner.finish(&key, |_| {}),
+            }
             Ok(())
         });
+    }
+
+    /// Who replicates from it goes on: a link follows the server and not its name.
+    fn rename(&self, from: &Key, to: &Key) -> Result<(), Error> {
+        let mut state = self.lock();
+        let mut instance = state.instances.remove(from).ok_or_else(|| missing(from))?;
+        instance.record.key = to.clone();
+        instance.record.arn = arn(&self.account, to, "db");
+        instance.record.renaming_to = None;
+        instance.record.status = Status::Rebooting;
+        let server = instance.server.phase();
+        state.instances.insert(to.clone(), instance);
+        for source in state.instances.values_mut().filter_map(|instance| instance.record.source.as_mut()) {
+            if source.key == *from {
+                source.key = to.clone();
+            }
+        }
+        if let Some(set) = state.disturbances.remove(from) {
+            state.disturbances.insert(to.clone(), set);
+        }
+        state.point(from, None)?;
+        state.point(to, Some(server))?;
+        state.apply_network(&self.dark.borrow());
+        Ok(())
     }
 
     pub(crate) fn start_rebooting(self: &Arc<Self>, key: Key) {
@@ -203,24 +238,66 @@ impl Inner {
         });
     }
 
+    /// The data as it is now, copied while the server goes on, or as a server that does not run left it.
     pub(crate) fn start_snapshot(self: &Arc<Self>, of: Key, snapshot: Key) {
         let inner = self.clone();
         self.job("take a snapshot of", of.clone(), async move {
-            sleep(inner.timing.backing_up).await;
-            if let Some(snapshot) = inner.lock().snapshots.get_mut(&snapshot) {
-                snapshot.status = "available";
+            let taken = Instant::now() + inner.timing.backing_up;
+            let copied = inner.copy_into(&of, &snapshot).await;
+            sleep_until(taken).await;
+            let full = inner.lock().disturbances.get(&of).is_some_and(|set| set.disk_full);
+            inner.end_with(&of, if full { Status::StorageFull } else { Status::Available }, |_| {});
+            // A snapshot that failed is no trouble of the instance's.
+            if let Err(error) = copied {
+                inner.lock().troubles.push(format!("copy {} in {} for a snapshot: {error}", of.id, of.region));
             }
-            inner.finish(&of, |_| {});
             Ok(())
         });
     }
 
-    pub(crate) fn start_deleting(self: &Arc<Self>, key: Key) {
+    async fn copy_into(&self, of: &Key, snapshot: &Key) -> Result<(), Error> {
+        let data = self.lock().snapshots.get(snapshot).map(|snapshot| snapshot.data.clone()).ok_or_else(|| missing(snapshot))?;
+        let server = self.server(of)?;
+        let copied = match server.port() {
+            Ok(port) => self.postgres.base_backup(port, &data).await,
+            Err(_) => self.postgres.copy_folder(server.data(), &data).await,
+        };
+        if let Some(snapshot) = self.lock().snapshots.get_mut(snapshot) {
+            snapshot.status = if copied.is_ok() { SnapshotStatus::Available } else { SnapshotStatus::Failed };
+        }
+        copied
+    }
+
+    pub(crate) fn start_restoring(self: &Arc<Self>, key: Key, snapshot: Key) {
+        let inner = self.clone();
+        self.job("restore", key.clone(), async move {
+            let created = Instant::now() + inner.timing.creating;
+            let from = inner.lock().snapshots.get(&snapshot).map(|snapshot| snapshot.data.clone()).ok_or_else(|| missing(&snapshot))?;
+            let server = inner.server(&key)?;
+            inner.postgres.copy_folder(&from, server.data()).await?;
+            inner.postgres.stand_alone(server.data())?;
+            server.start().await?;
+            server.wait_until_writable().await?;
+            sleep_until(created).await;
+            inner.change(&key, |record| record.reachable = true);
+            if inner.record(&key)?.retention > 0 {
+                inner.back_up(&key).await;
+            }
+            inner.finish(&key, |_| {});
+            Ok(())
+        });
+    }
+
+    pub(crate) fn start_deleting(self: &Arc<Self>, key: Key, last: Option<Key>) {
         let inner = self.clone();
         self.job("delete", key.clone(), async move {
             let server = inner.server(&key)?;
-            server.stop(Duration::ZERO).await;
+            // In order only where what is in memory shall be in the snapshot.
+            server.stop(if last.is_some() { Duration::from_secs(2) } else { Duration::ZERO }).await;
             sleep(inner.timing.deleting).await;
+            if let Some(last) = last {
+                inner.copy_into(&key, &last).await?;
+            }
             server.remove_files()?;
             inner.forget(&key);
             Ok(())
@@ -234,6 +311,9 @@ impl Inner {
             let mut state = self.lock();
             state.instances.remove(key);
             state.disturbances.remove(key);
+            if let Some(endpoint) = state.endpoints.get(key) {
+                endpoint.point(None);
+            }
             for instance in state.instances.values_mut() {
                 let record = &mut instance.record;
                 let Some(source) = record.source.as_mut().filter(|source| source.key == *key) else { continue };
@@ -297,6 +377,7 @@ pub(crate) fn apply_pending(record: &mut Record) {
     let pending = std::mem::take(&mut record.pending);
     record.class = pending.class.unwrap_or_else(|| record.class.clone());
     record.retention = pending.retention.unwrap_or(record.retention);
+    // The name is given by `rename`.
 }
 
 pub(crate) fn source(key: Key) -> Source {

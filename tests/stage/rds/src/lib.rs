@@ -6,11 +6,12 @@
 //!                            └──► instance (jobs) ──► server: initdb, start, promote, SIGKILL
 //! application ──► endpoint (proxy: dark, quarantine, slow login) ──► server ──► link (proxy: delay, cut, dark) ──► replica
 //! ```
-//! A snapshot is a record only: nothing is copied, and none can be restored. TLS is off: the wheel's servers are built
-//! without it.
+//! A snapshot is a copy of the data folder, and can be restored. Servers that were built with TLS offer it, with certificates of a CA of
+//! the stage's own; the wheel's were not, and those take plaintext alone.
 
 mod actions;
 mod api;
+mod caller;
 mod describe;
 mod endpoint;
 mod error;
@@ -24,6 +25,7 @@ mod replication;
 mod server;
 mod stage;
 mod state;
+mod tls;
 mod xml;
 
 pub use error::Error;

@@ -1,29 +1,26 @@
 //! The form of a Query request. What an action does not take out of it is refused, not ignored: a parameter without effect
 //! would let a caller believe in something that the stage does not do.
 
+use crate::Inner;
 use crate::fault::Fault;
+use crate::state::Placement;
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// Parameters that RDS takes and that mean nothing for a local server.
-const WITHOUT_EFFECT: [&str; 24] = [
+const WITHOUT_EFFECT: [&str; 19] = [
     "Action",
     "Version",
     "PreSignedUrl",
     "SourceRegion",
     "DestinationRegion",
-    "KmsKeyId",
     "StorageType",
-    "StorageEncrypted",
     "Iops",
     "AvailabilityZone",
-    "DBSubnetGroupName",
-    "DBParameterGroupName",
     "OptionGroupName",
     "PreferredBackupWindow",
     "PreferredMaintenanceWindow",
     "AutoMinorVersionUpgrade",
-    "PubliclyAccessible",
     "CopyTagsToSnapshot",
     "MaxAllocatedStorage",
     "CACertificateIdentifier",
@@ -67,6 +64,19 @@ impl Params {
             Some(days) if days > 35 => Err(Fault::invalid_value(format!("Invalid backup retention period: {days}. Must be between 0 and 35"))),
             days => Ok(days),
         }
+    }
+
+    /// What is kept and told; the key is the Region's own where encryption is asked for without one.
+    pub(crate) fn placement(&mut self, inner: &Inner, region: &str) -> Result<Placement, Fault> {
+        let named = self.take("KmsKeyId");
+        let encrypted = self.flag("StorageEncrypted")? || named.is_some();
+        let kms_key = encrypted.then(|| named.unwrap_or_else(|| format!("arn:aws:kms:{region}:{}:key/aws-rds", inner.account)));
+        Ok(Placement {
+            subnet_group: self.take("DBSubnetGroupName"),
+            parameter_group: self.take("DBParameterGroupName"),
+            public: self.flag("PubliclyAccessible")?,
+            kms_key,
+        })
     }
 
     /// `Name.Member.1`, `Name.Member.2`, whatever the member is called.

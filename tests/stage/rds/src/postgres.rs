@@ -11,6 +11,8 @@
 //! only one whose machine loses power does.
 
 use crate::error::Error;
+use crate::state::Key;
+use crate::tls::Certificates;
 use nix::unistd::{Uid, User};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -159,13 +161,16 @@ pub(crate) struct Postgres {
     home: PathBuf,
     pub(crate) admin_password: String,
     replication_password: String,
+    /// The CA that signed the servers' certificate; none where the servers have no TLS.
+    pub(crate) authority: Option<PathBuf>,
 }
 
 impl Postgres {
     /// Makes `home` anew: what an earlier stage left there is removed.
     pub(crate) async fn prepare(binaries: Binaries, home: &Path, unheard: Duration) -> Result<Postgres, Error> {
-        let postgres = Postgres {
+        let mut postgres = Postgres {
             binaries,
+            authority: None,
             owner: Owner::choose()?,
             home: home.to_path_buf(),
             admin_password: uuid::Uuid::new_v4().simple().to_string(),
@@ -184,9 +189,26 @@ impl Postgres {
         made?;
         let shipped = template.join("postgresql.conf");
         let shipped_text = std::fs::read_to_string(&shipped).map_err(|source| Error::Folder { operation: "read", path: shipped.clone(), source })?;
-        postgres.write(&shipped, &format!("{shipped_text}{CONFIGURATION}wal_receiver_timeout = {}ms\n", unheard.as_millis()))?;
+        let tls = postgres.offer_tls().await?;
+        postgres.write(&shipped, &format!("{shipped_text}{CONFIGURATION}wal_receiver_timeout = {}ms\n{tls}", unheard.as_millis()))?;
         postgres.write(&template.join("pg_hba.conf"), ACCESS)?;
         Ok(postgres)
+    }
+
+    /// The settings that switch TLS on, where the servers were built with it.
+    async fn offer_tls(&mut self) -> Result<String, Error> {
+        let mut library = self.command("postgres");
+        let output = library.arg("-D").arg(self.template()).args(["-C", "ssl_library"]).output().await.map_err(|source| self.spawn_error(source))?;
+        if String::from_utf8_lossy(&output.stdout).trim().is_empty() {
+            return Ok(String::new());
+        }
+        let made = Certificates::make()?;
+        let (certificate, key, authority) = (self.home.join("server.crt"), self.home.join("server.key"), self.home.join("rds-ca.pem"));
+        self.write(&certificate, &made.server)?;
+        self.write(&key, &made.key)?;
+        self.write(&authority, &made.authority)?;
+        self.authority = Some(authority);
+        Ok(format!("ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n", certificate.display(), key.display()))
     }
 
     pub(crate) fn data_folder(&self, region: &str, identifier: &str, resource: &str) -> PathBuf {
@@ -196,18 +218,20 @@ impl Postgres {
 
     /// Data of a new, empty primary.
     pub(crate) async fn copy_template(&self, data: &Path) -> Result<(), Error> {
-        let mut copy = self.as_owner(Path::new("cp"));
-        copy.arg("-Rp").arg(self.template()).arg(data);
-        self.run(copy).await
+        self.copy_folder(&self.template(), data).await
     }
 
-    /// Data of a replica, from the running server on `source_port`; it will stream through `link_port`.
-    pub(crate) async fn base_backup(&self, source_port: u16, link_port: u16, data: &Path) -> Result<(), Error> {
+    /// The data of the running server on `source_port`, of one moment, with the log that makes it whole.
+    pub(crate) async fn base_backup(&self, source_port: u16, data: &Path) -> Result<(), Error> {
         let mut backup = self.command("pg_basebackup");
         backup.arg("-D").arg(data).env("PGPASSWORD", &self.replication_password).env("PGSSLMODE", "disable");
         backup.args(["-h", "127.0.0.1", "-p", &source_port.to_string(), "-U", REPLICATION_USER]);
         backup.args(["--checkpoint=fast", "--wal-method=fetch", "--no-sync", "--no-password", "--no-manifest"]);
-        self.run(backup).await?;
+        self.run(backup).await
+    }
+
+    /// Makes a base backup a replica that streams through `link_port`.
+    pub(crate) fn follow(&self, data: &Path, link_port: u16) -> Result<(), Error> {
         self.write(&data.join("standby.signal"), "")?;
         // The link reads the protocol between the two, hence no encryption on it.
         let follow = format!(
@@ -215,6 +239,29 @@ impl Postgres {
             self.replication_password
         );
         self.write(&data.join("postgresql.auto.conf"), &follow)
+    }
+
+    /// The files of a server that does not run, or of a snapshot.
+    pub(crate) async fn copy_folder(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let mut copy = self.as_owner(Path::new("cp"));
+        copy.arg("-Rp").arg(from).arg(to);
+        self.run(copy).await
+    }
+
+    /// Makes the data of a snapshot those of a writer of its own. A base backup is replayed to its own end and no further; files of
+    /// a server that had ended are recovered as after a crash.
+    pub(crate) fn stand_alone(&self, data: &Path) -> Result<(), Error> {
+        for left in ["postmaster.pid", "standby.signal"] {
+            let _ = std::fs::remove_file(data.join(left));
+        }
+        let base_backup = data.join("backup_label").exists();
+        let until = if base_backup { "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'\n" } else { "" };
+        self.write(&data.join("postgresql.auto.conf"), until)?;
+        if base_backup { self.write(&data.join("recovery.signal"), "") } else { Ok(()) }
+    }
+
+    pub(crate) fn snapshot_folder(&self, key: &Key, resource: &str) -> PathBuf {
+        self.home.join(format!("snapshot.{}.{}.{resource}", key.region, key.id))
     }
 
     /// What a new primary needs before its master user may log in.
@@ -246,6 +293,13 @@ impl Postgres {
             free.args(["-m", id]);
             let _ = self.run(free).await;
         }
+    }
+
+    /// A process may write no further than the beginning of a file: what is small, as the control file, is written anew on a full disk too.
+    pub(crate) async fn limit_files(&self, pid: i32) -> Result<(), Error> {
+        let mut limit = self.as_owner(Path::new("prlimit"));
+        limit.args(["--pid", &pid.to_string(), "--fsize=16384"]);
+        self.run(limit).await
     }
 
     fn template(&self) -> PathBuf {

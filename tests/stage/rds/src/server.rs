@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -55,6 +56,7 @@ pub(crate) struct Server {
     data: PathBuf,
     phase: watch::Sender<Phase>,
     on_spawn: Option<OnSpawn>,
+    disk_full: AtomicBool,
     /// One at a time may start or end the process.
     turn: Mutex<()>,
     admin: Mutex<Option<Client>>,
@@ -62,7 +64,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(postgres: Arc<Postgres>, data: PathBuf, on_spawn: Option<OnSpawn>) -> Server {
-        Server { postgres, data, phase: watch::Sender::new(Phase::Down), on_spawn, turn: Mutex::default(), admin: Mutex::default() }
+        let (phase, disk_full) = (watch::Sender::new(Phase::Down), AtomicBool::new(false));
+        Server { postgres, data, phase, on_spawn, disk_full, turn: Mutex::default(), admin: Mutex::default() }
     }
 
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
@@ -111,6 +114,9 @@ impl Server {
         if let Some(told) = &self.on_spawn {
             told(pid);
         }
+        if self.disk_full.load(Ordering::Relaxed) {
+            self.postgres.limit_files(pid).await?;
+        }
         self.phase.send_replace(Phase::Starting { pid });
         let phase = self.phase.clone();
         tokio::spawn(async move {
@@ -146,6 +152,24 @@ impl Server {
         }
         self.end_all(pid).await;
         Err(Error::NotReady { data: self.data.clone(), said: self.last_words() })
+    }
+
+    /// Nothing can be appended any more: the system refuses it to the server and each of its children, as a full disk would. The log
+    /// cannot go on, so a server that writes or receives ends with a PANIC, and does not start again until there is room.
+    pub(crate) async fn set_disk_full(&self, full: bool) -> Result<(), Error> {
+        self.disk_full.store(full, Ordering::Relaxed);
+        if !full {
+            // One that is just ending of it would end a moment after it was given room.
+            return self.restart().await;
+        }
+        let Some(pid) = self.now().pid() else { return Ok(()) };
+        // The postmaster first: what it forks from here on has its limit.
+        self.postgres.limit_files(pid).await?;
+        for child in children_of(pid) {
+            // It may have ended by itself since.
+            let _ = self.postgres.limit_files(child).await;
+        }
+        Ok(())
     }
 
     /// SIGKILL to the server and all its children, as when its machine dies.
@@ -211,6 +235,18 @@ impl Server {
     pub(crate) async fn in_recovery(&self) -> Result<bool, Error> {
         let rows = self.sql("ask whether it is in recovery", "SELECT pg_is_in_recovery()").await?;
         Ok(rows.first().and_then(|row| row.get(0)) == Some("t"))
+    }
+
+    /// A restored server replays its snapshot's log first, and lets readers in meanwhile.
+    pub(crate) async fn wait_until_writable(&self) -> Result<(), Error> {
+        let limit = Instant::now() + START_LIMIT;
+        while self.in_recovery().await? {
+            if Instant::now() > limit {
+                return Err(Error::Silent { operation: "recover", data: self.data.clone(), seconds: START_LIMIT.as_secs() });
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// As the superuser, in database `postgres`.

@@ -108,6 +108,12 @@ impl Rds {
         self.owner.addr
     }
 
+    /// PEM file of the CA that the servers' certificates are signed by, as Amazon RDS has its bundle; none where the servers were built
+    /// without TLS.
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.inner.postgres.authority.clone()
+    }
+
     /// Ends every server, at once but in order. The data stays where it is.
     pub async fn shutdown(&self) {
         self.inner.tasks().abort_all();
@@ -124,8 +130,9 @@ impl Rds {
     pub fn endpoint(&self, region: &str, identifier: &str) -> Result<SocketAddr, Error> {
         let key = Key::new(region, identifier);
         let state = self.inner.lock();
-        let instance = state.instances.get(&key).ok_or(Error::NoInstance { region: key.region, identifier: key.id })?;
-        Ok(SocketAddr::from(([127, 0, 0, 1], instance.endpoint.port)))
+        let endpoint = state.endpoints.get(&key).filter(|_| state.instances.contains_key(&key));
+        let endpoint = endpoint.ok_or(Error::NoInstance { region: key.region, identifier: key.id })?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], endpoint.port)))
     }
 
     /// The server itself, past the endpoint with its faults. It changes with each restart.
@@ -161,6 +168,24 @@ impl Rds {
         self.inner.disturb(region, replica, |set| set.cut = cut);
     }
 
+    /// The instance's disk takes nothing more, or takes again: its server really cannot write, and ends where it has to. RDS says
+    /// `storage-full`.
+    pub async fn set_disk_full(&self, region: &str, identifier: &str, full: bool) -> Result<(), Error> {
+        let key = Key::new(region, identifier);
+        let server = self.inner.server(&key)?;
+        self.inner.disturb(region, identifier, |set| set.disk_full = full);
+        server.set_disk_full(full).await?;
+        let mut state = self.inner.lock();
+        if let Ok(record) = state.record_mut(&key) {
+            match (full, record.status) {
+                (true, Status::Available) => record.status = Status::StorageFull,
+                (false, Status::StorageFull) => record.status = Status::Available,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub fn set_login_delay(&self, region: &str, identifier: &str, delay: Duration) {
         self.inner.disturb(region, identifier, |set| set.login_delay = delay);
     }
@@ -169,10 +194,11 @@ impl Rds {
         self.inner.disturb(region, replica, |set| set.promotion = fault);
     }
 
-    /// Instances with this security group refuse new connections.
-    pub fn add_quarantine_group(&self, group: &str) {
+    /// Instances whose security groups are all quarantines refuse new connections, but from these Lambda functions: who compares an old
+    /// writer with the new one has to be let in where the application is not.
+    pub fn add_quarantine_group(&self, group: &str, admits: &[&str]) {
         let mut state = self.inner.lock();
-        state.quarantine.insert(group.to_owned());
+        state.quarantine.insert(group.to_owned(), admits.iter().map(|function| (*function).to_owned()).collect());
         state.apply_network(&self.inner.dark.borrow());
     }
 

@@ -1,13 +1,16 @@
 //! What RDS knows of its instances: records, their states, and what follows from them (who replicates from whom, which
 //! instance a name means). No server is touched here.
 
-use crate::endpoint::{Endpoint, Gate};
+use crate::endpoint::{Admits, Endpoint, Gate};
+use crate::error::Error;
 use crate::fault::{Fault, PromotionFault};
 use crate::link::{Link, Passage};
-use crate::server::Server;
+use crate::server::{Phase, Server};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
@@ -28,11 +31,13 @@ pub(crate) enum Status {
     BackingUp,
     Available,
     Modifying,
+    Renaming,
     Rebooting,
     Stopping,
     Stopped,
     Starting,
     Deleting,
+    StorageFull,
     Failed,
 }
 
@@ -43,11 +48,13 @@ impl Status {
             Status::BackingUp => "backing-up",
             Status::Available => "available",
             Status::Modifying => "modifying",
+            Status::Renaming => "renaming",
             Status::Rebooting => "rebooting",
             Status::Stopping => "stopping",
             Status::Stopped => "stopped",
             Status::Starting => "starting",
             Status::Deleting => "deleting",
+            Status::StorageFull => "storage-full",
             Status::Failed => "failed",
         }
     }
@@ -57,6 +64,17 @@ impl Status {
 pub(crate) struct Pending {
     pub(crate) class: Option<String>,
     pub(crate) retention: Option<u32>,
+    pub(crate) name: Option<String>,
+}
+
+/// What RDS keeps of an instance and tells, and what means nothing for a local server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placement {
+    pub(crate) subnet_group: Option<String>,
+    pub(crate) parameter_group: Option<String>,
+    /// Present: encrypted.
+    pub(crate) kms_key: Option<String>,
+    pub(crate) public: bool,
 }
 
 /// Where a replica's data comes from.
@@ -89,6 +107,9 @@ pub(crate) struct Record {
     /// RDS names the endpoint once the instance exists.
     pub(crate) reachable: bool,
     pub(crate) pending: Pending,
+    pub(crate) placement: Placement,
+    /// The name that a job is about to give it; taken from here on.
+    pub(crate) renaming_to: Option<Key>,
     pub(crate) source: Option<Source>,
 }
 
@@ -104,7 +125,6 @@ impl Record {
 pub(crate) struct Instance {
     pub(crate) record: Record,
     pub(crate) server: Arc<Server>,
-    pub(crate) endpoint: Endpoint,
     pub(crate) link: Option<Link>,
 }
 
@@ -114,7 +134,27 @@ pub(crate) struct Snapshot {
     pub(crate) arn: String,
     pub(crate) of: Record,
     pub(crate) created: jiff::Timestamp,
-    pub(crate) status: &'static str,
+    pub(crate) status: SnapshotStatus,
+    pub(crate) tags: BTreeMap<String, String>,
+    /// Where the copy of the data folder lies.
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SnapshotStatus {
+    Creating,
+    Available,
+    Failed,
+}
+
+impl SnapshotStatus {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SnapshotStatus::Creating => "creating",
+            SnapshotStatus::Available => "available",
+            SnapshotStatus::Failed => "failed",
+        }
+    }
 }
 
 /// What a caller has set for one instance, before or after it exists.
@@ -122,6 +162,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Disturbance {
     pub(crate) delay: Duration,
     pub(crate) cut: bool,
+    pub(crate) disk_full: bool,
     pub(crate) login_delay: Duration,
     pub(crate) promotion: Option<PromotionFault>,
 }
@@ -131,7 +172,10 @@ pub(crate) struct State {
     pub(crate) instances: BTreeMap<Key, Instance>,
     pub(crate) snapshots: BTreeMap<Key, Snapshot>,
     pub(crate) disturbances: HashMap<Key, Disturbance>,
-    pub(crate) quarantine: BTreeSet<String>,
+    /// One a name, and for good: an instance that gets the name of an older one has its address, as RDS's host names have it.
+    pub(crate) endpoints: BTreeMap<Key, Endpoint>,
+    /// Security groups that admit nobody but the functions named here.
+    pub(crate) quarantine: BTreeMap<String, BTreeSet<String>>,
     /// Jobs that failed, in words.
     pub(crate) troubles: Vec<String>,
 }
@@ -161,17 +205,50 @@ impl State {
         at
     }
 
+    pub(crate) fn snapshot(&self, key: &Key) -> Result<&Snapshot, Fault> {
+        let missing = || Fault::new(404, "DBSnapshotNotFound", format!("DBSnapshot {} not found.", key.id));
+        self.snapshots.get(key).ok_or_else(missing)
+    }
+
+    /// By an instance, or by one that is being renamed.
+    pub(crate) fn is_taken(&self, key: &Key) -> bool {
+        self.instances.contains_key(key) || self.instances.values().any(|instance| instance.record.renaming_to.as_ref() == Some(key))
+    }
+
+    /// The address of an instance's name, made with its first use.
+    pub(crate) fn point(&mut self, key: &Key, at: Option<watch::Receiver<Phase>>) -> Result<(), Error> {
+        if !self.endpoints.contains_key(key) {
+            self.endpoints.insert(key.clone(), Endpoint::open()?);
+        }
+        if let Some(endpoint) = self.endpoints.get(key) {
+            endpoint.point(at);
+        }
+        Ok(())
+    }
+
     /// Makes every proxy follow what is set. Called after each change that one of them depends on.
     pub(crate) fn apply_network(&self, dark_regions: &BTreeSet<String>) {
+        for (key, endpoint) in &self.endpoints {
+            let groups = self.instances.get(key).map(|instance| instance.record.security_groups.as_slice()).unwrap_or_default();
+            let login_delay = self.disturbances.get(key).map(|set| set.login_delay).unwrap_or_default();
+            endpoint.set(Gate { dark: dark_regions.contains(&key.region), admits: self.admits(groups), login_delay });
+        }
         for (key, instance) in &self.instances {
             let set = self.disturbances.get(key).copied().unwrap_or_default();
             let dark = dark_regions.contains(&key.region);
-            let quarantined = instance.record.security_groups.iter().any(|group| self.quarantine.contains(group));
-            instance.endpoint.set(Gate { dark, quarantined, login_delay: set.login_delay });
             if let (Some(link), Some(source)) = (&instance.link, &instance.record.source) {
                 let dark = dark || dark_regions.contains(&source.key.region);
                 link.set(Passage { delay: set.delay, cut: set.cut || source.terminated, dark });
             }
+        }
+    }
+
+    /// Groups add up: one that is no quarantine admits everybody, whatever stands beside it.
+    fn admits(&self, groups: &[String]) -> Admits {
+        let quarantines: Option<Vec<&BTreeSet<String>>> = groups.iter().map(|group| self.quarantine.get(group)).collect();
+        match quarantines {
+            Some(quarantines) if !quarantines.is_empty() => Admits::Functions(quarantines.into_iter().flatten().cloned().collect()),
+            _ => Admits::Everybody,
         }
     }
 }

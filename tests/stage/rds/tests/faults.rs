@@ -79,7 +79,7 @@ async fn cut_replica_reports_the_error_and_catches_up_later() {
 async fn quarantine_refuses_new_sessions_and_leaves_open_ones() {
     let stage = Stage::with_primary("quarantine").await;
     let app = stage.login(PRIMARY, "orders").await.expect("login");
-    stage.rds.add_quarantine_group("sg-quarantine");
+    stage.rds.add_quarantine_group("sg-quarantine", &[]);
     let modify = stage.primary.modify_db_instance().db_instance_identifier("orders");
     modify.clone().vpc_security_group_ids("sg-quarantine").send().await.expect("fenced");
     let fenced = instance(&stage.primary, "orders").await;
@@ -87,6 +87,8 @@ async fn quarantine_refuses_new_sessions_and_leaves_open_ones() {
     assert_eq!(status(&fenced), "available");
     assert!(stage.login(PRIMARY, "orders").await.is_err(), "no new session");
     app.batch_execute("SELECT 1").await.expect("a tracked connection stays");
+    modify.clone().vpc_security_group_ids("sg-quarantine").vpc_security_group_ids("sg-application").send().await.expect("one more group");
+    stage.login(PRIMARY, "orders").await.expect("groups add up");
     modify.vpc_security_group_ids("sg-application").send().await.expect("released");
     stage.login(PRIMARY, "orders").await.expect("login");
 
@@ -94,6 +96,60 @@ async fn quarantine_refuses_new_sessions_and_leaves_open_ones() {
     let began = Instant::now();
     stage.login(PRIMARY, "orders").await.expect("a slow login");
     assert!(began.elapsed() >= Duration::from_millis(400));
+    stage.end().await;
+}
+
+/// Set in the process that a test starts anew to log in as a Lambda function would: the port to log in at.
+const LOG_IN_AT: &str = "RELIGHT_TEST_LOG_IN_AT";
+
+#[tokio::test]
+async fn quarantine_lets_the_functions_in_that_it_names() {
+    if let Ok(port) = std::env::var(LOG_IN_AT) {
+        let at = std::net::SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")));
+        login(at, PASSWORD).await.expect("login");
+        return;
+    }
+    let stage = Stage::with_primary("admits").await;
+    stage.rds.add_quarantine_group("sg-quarantine", &["shop-rotate-secret"]);
+    let modify = stage.primary.modify_db_instance().db_instance_identifier("orders");
+    modify.vpc_security_group_ids("sg-quarantine").send().await.expect("fenced");
+    let port = stage.rds.endpoint(PRIMARY, "orders").expect("an endpoint").port();
+    let logs_in = async |function: Option<&str>| {
+        let mut child = tokio::process::Command::new(std::env::current_exe().expect("this test"));
+        child.args(["--exact", "quarantine_lets_the_functions_in_that_it_names"]).env(LOG_IN_AT, port.to_string());
+        child.envs(function.map(|name| ("AWS_LAMBDA_FUNCTION_NAME", name)));
+        child.output().await.expect("the test runs again").status.success()
+    };
+    assert!(logs_in(Some("shop-rotate-secret")).await, "the one that compares");
+    assert!(!logs_in(Some("shop-promote-replica")).await, "another function");
+    assert!(!logs_in(None).await, "the application");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn full_disk_ends_the_server_and_room_brings_it_back() {
+    let stage = Stage::with_replica("disk-full").await;
+    let app = stage.login(PRIMARY, "orders").await.expect("login");
+    app.batch_execute("CREATE TABLE orders (id serial PRIMARY KEY); INSERT INTO orders DEFAULT VALUES").await.expect("a row");
+    stage.arrived(STANDBY, "orders-west", 1).await;
+
+    stage.rds.set_disk_full(STANDBY, "orders-west", true).await.expect("full");
+    assert_eq!(status(&instance(&stage.standby, "orders-west").await), "storage-full");
+    let refused = stage.standby.promote_read_replica().db_instance_identifier("orders-west").send().await;
+    assert_eq!(refusal(refused), ("InvalidDBInstanceState".to_owned(), 400));
+    app.batch_execute("INSERT INTO orders SELECT FROM generate_series(1, 20000)").await.expect("the source goes on");
+    // Its server ends and recovers, again and again, or has ended for good.
+    until("the replica receives nothing", async || stage.rds.replica_lag().await.iter().all(|lag| lag.2 == -1.0).then_some(())).await;
+
+    stage.rds.set_disk_full(STANDBY, "orders-west", false).await.expect("room");
+    assert_eq!(status(&instance(&stage.standby, "orders-west").await), "available");
+    stage.arrived(STANDBY, "orders-west", 20001).await;
+
+    stage.rds.set_disk_full(PRIMARY, "orders", true).await.expect("full");
+    assert!(app.batch_execute("INSERT INTO orders SELECT FROM generate_series(1, 20000)").await.is_err(), "nothing more fits");
+    stage.rds.set_disk_full(PRIMARY, "orders", false).await.expect("room");
+    until("the server has recovered", async || stage.rds.sql(PRIMARY, "orders", "shop", "SELECT 1").await.ok()).await;
+    assert_eq!(stage.count(PRIMARY, "orders").await, 20001, "nothing was lost, and nothing half written");
     stage.end().await;
 }
 

@@ -285,6 +285,13 @@ impl Needs<'_> {
         let created = resources.first()?.clone();
         self.pass_role("/MonitoringRoleArn", "monitoring.rds.amazonaws.com");
         resources.into_iter().try_for_each(|arn| self.on(arn))?;
+        // RDS uses the key in its caller's name. The one that AWS keeps for RDS itself, named by its alias, is everybody's.
+        if let Some(key) = self.call.text("KmsKeyId").filter(|key| key.starts_with("arn:") && key.contains(":key/")).map(str::to_owned) {
+            let via = format!("rds.{}.amazonaws.com", self.call.region);
+            for action in ["kms:DescribeKey", "kms:CreateGrant"] {
+                self.foreign(action, &key, Some(("kms:viaservice", &via)));
+            }
+        }
         if operation != "AddTagsToResource" && self.context.contains_key("aws:tagkeys") {
             self.also("AddTagsToResource", created)?;
         }

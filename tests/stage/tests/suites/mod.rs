@@ -2,6 +2,7 @@
 
 mod compute;
 mod database;
+mod home;
 mod journal;
 mod secrets;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 pub(crate) use compute::compute;
 pub(crate) use database::database;
+pub(crate) use home::{home_database, home_secret};
 pub(crate) use journal::journal;
 pub(crate) use secrets::{disposable_secrets, replica_secret};
 
@@ -76,5 +78,14 @@ pub(crate) async fn reports<R: Reports>(reports: &R) {
     for _ in 0..2 {
         let place = reports.put(&run().0, "{}", "<p>").await.expect("put");
         assert!(place.starts_with("s3://") && place.ends_with(&format!("/{}.html", run())), "{place}");
+    }
+}
+
+/// Rows that the old writer had for itself.
+pub(crate) async fn rows<R: Reports>(reports: &R) {
+    let lines = [r#"{"table":"public.orders"}"#.to_owned()];
+    for _ in 0..2 {
+        let file = reports.put_rows(&run().0, "orders", "public.orders", &lines).await.expect("put");
+        assert!(file.starts_with("s3://") && file.ends_with(&format!("/{}/rows/orders/public.orders.jsonl", run())), "{file}");
     }
 }

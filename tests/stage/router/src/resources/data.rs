@@ -27,6 +27,13 @@ impl Needs<'_> {
             }
             operation => {
                 let arn = (self.lookup.secret)(self.call.text("SecretId")?);
+                if operation == "ReplicateSecretToRegions" {
+                    let regions = self.call.params.get("AddReplicaRegions").and_then(Value::as_array);
+                    let regions = regions.into_iter().flatten().filter_map(|region| region.get("Region")?.as_str()).map(str::to_owned).collect();
+                    self.context.insert("secretsmanager:addreplicaregions".to_owned(), regions);
+                    let forced = self.call.params.get("ForceOverwriteReplicaSecret").and_then(Value::as_bool).unwrap_or_default();
+                    self.context.insert("secretsmanager:forceoverwritereplicasecret".to_owned(), vec![forced.to_string()]);
+                }
                 if operation == "RotateSecret"
                     && let Some(function) = self.call.text("RotationLambdaARN").map(str::to_owned)
                 {

@@ -49,6 +49,24 @@ fn needed(call: &Parsed) -> Result<Vec<Need>, UnknownResources> {
     &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:copy", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:orders",
       "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:tuned", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
       "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:default"])]
+#[case::replica_home_with_its_groups("rds", "CreateDBInstanceReadReplica",
+    json!({"DBInstanceIdentifier": "home", "SourceDBInstanceIdentifier": "arn:aws:rds:us-east-2:1:db:orders", "DBParameterGroupName": "p", "DBSubnetGroupName": "s"}),
+    &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:home", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-east-2:1:db:orders",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:p", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:s"])]
+#[case::encrypted_replica("rds", "CreateDBInstanceReadReplica",
+    json!({"DBInstanceIdentifier": "home", "SourceDBInstanceIdentifier": "orders", "KmsKeyId": "arn:aws:kms:us-west-2:1:key/k"}),
+    &["rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:home", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:db:orders",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:pg:default", "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:og:default",
+      "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:default",
+      "kms:DescribeKey arn:aws:kms:us-west-2:1:key/k", "kms:CreateGrant arn:aws:kms:us-west-2:1:key/k"])]
+#[case::last_snapshot("rds", "CreateDBSnapshot", json!({"DBInstanceIdentifier": "orders", "DBSnapshotIdentifier": "orders-left"}),
+    &["rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:db:orders", "rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:snapshot:orders-left"])]
+#[case::a_snapshot("rds", "DescribeDBSnapshots", json!({"DBSnapshotIdentifier": "orders-left"}), &["rds:DescribeDBSnapshots arn:aws:rds:us-west-2:1:snapshot:orders-left"])]
+#[case::renaming_is_judged_by_the_old_name("rds", "ModifyDBInstance", json!({"DBInstanceIdentifier": "orders", "NewDBInstanceIdentifier": "orders-left"}),
+    &["rds:ModifyDBInstance arn:aws:rds:us-west-2:1:db:orders"])]
+#[case::secret_replicated_again("secretsmanager", "ReplicateSecretToRegions", json!({"SecretId": "db", "AddReplicaRegions": [{"Region": "us-east-2"}]}),
+    &["secretsmanager:ReplicateSecretToRegions arn:aws:secretsmanager:us-west-2:1:secret:db-a1B2c3"])]
 #[case::global_cluster("rds", "FailoverGlobalCluster", json!({"GlobalClusterIdentifier": "g", "TargetDbClusterIdentifier": "arn:aws:rds:us-west-2:1:cluster:c"}),
     &["rds:FailoverGlobalCluster arn:aws:rds::1:global-cluster:g", "rds:FailoverGlobalCluster arn:aws:rds:us-west-2:1:cluster:c"])]
 #[case::secret("secretsmanager", "GetSecretValue", json!({"SecretId": "db"}), &["secretsmanager:GetSecretValue arn:aws:secretsmanager:us-west-2:1:secret:db-a1B2c3"])]
@@ -84,7 +102,7 @@ fn what_is_not_in_the_tables_or_names_nothing_is_an_error(#[case] service: &str,
 }
 
 #[test]
-fn conditions_see_the_namespace_the_cluster_the_passed_service_and_the_tags() {
+fn conditions_see_the_namespace_the_cluster_the_passed_service_the_regions_and_the_tags() {
     let context = |service, operation, params| needed(&call(service, operation, params)).unwrap()[0].context.clone();
     let namespace = context("cloudwatch", "PutMetricData", json!({"Namespace": "Relight"}));
     assert_eq!(namespace["cloudwatch:namespace"], ["Relight"]);
@@ -94,6 +112,10 @@ fn conditions_see_the_namespace_the_cluster_the_passed_service_and_the_tags() {
     assert_eq!(public["rds:publiclyaccessible"], ["false"]);
     let passed = context("ecs", "RegisterTaskDefinition", json!({"taskRoleArn": "arn:aws:iam::1:role/t"}));
     assert_eq!(passed["iam:passedtoservice"], ["ecs-tasks.amazonaws.com"]);
+    let forced = json!({"SecretId": "s", "AddReplicaRegions": [{"Region": "us-east-2"}], "ForceOverwriteReplicaSecret": true});
+    let replicated = context("secretsmanager", "ReplicateSecretToRegions", forced);
+    assert_eq!(replicated["secretsmanager:addreplicaregions"], ["us-east-2"]);
+    assert_eq!(replicated["secretsmanager:forceoverwritereplicasecret"], ["true"]);
     let tags = context("secretsmanager", "TagResource", json!({"SecretId": "s", "Tags": [{"Key": "Run", "Value": "7"}]}));
     assert_eq!((&tags["aws:tagkeys"], &tags["aws:requesttag/run"]), (&vec!["Run".to_owned()], &vec!["7".to_owned()]));
 }

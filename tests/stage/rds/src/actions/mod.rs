@@ -1,13 +1,18 @@
 //! The operations: each reads its parameters, judges them as RDS does, changes the records and starts the job that follows.
 //! Every refusal stands before the first change.
 
+mod delete;
+mod modify;
+mod snapshots;
+mod tags;
+
 use crate::Inner;
-use crate::describe::{arn, write_snapshot, write_tags};
+use crate::describe::arn;
 use crate::fault::{Fault, PromotionFault};
-use crate::instance::{Change, Login, apply_pending, source};
+use crate::instance::{Login, source};
 use crate::page::Page;
 use crate::params::Params;
-use crate::state::{Key, Pending, Record, Snapshot, Status};
+use crate::state::{Key, Pending, Placement, Record, Status};
 use crate::xml::Xml;
 use std::sync::Arc;
 
@@ -20,16 +25,18 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
         "CreateDBInstanceReadReplica" => create_replica(inner, region, params).await,
         "DescribeDBInstances" => describe(inner, region, params).await,
         "PromoteReadReplica" => promote(inner, region, params).await,
-        "ModifyDBInstance" => modify(inner, region, params).await,
+        "ModifyDBInstance" => modify::modify(inner, region, params).await,
         "RebootDBInstance" => reboot(inner, region, params).await,
         "StopDBInstance" => stop(inner, region, params).await,
         "StartDBInstance" => start(inner, region, params).await,
-        "DeleteDBInstance" => delete(inner, region, params).await,
-        "CreateDBSnapshot" => create_snapshot(inner, region, params),
-        "DescribeDBSnapshots" => describe_snapshots(inner, region, params),
-        "AddTagsToResource" => add_tags(inner, region, params),
-        "RemoveTagsFromResource" => remove_tags(inner, region, params),
-        "ListTagsForResource" => list_tags(inner, region, params),
+        "DeleteDBInstance" => delete::delete(inner, region, params).await,
+        "CreateDBSnapshot" => snapshots::create(inner, region, params),
+        "DescribeDBSnapshots" => snapshots::describe(inner, region, params),
+        "DeleteDBSnapshot" => snapshots::delete(inner, region, params),
+        "RestoreDBInstanceFromDBSnapshot" => snapshots::restore(inner, region, params).await,
+        "AddTagsToResource" => tags::add_tags(inner, region, params),
+        "RemoveTagsFromResource" => tags::remove_tags(inner, region, params),
+        "ListTagsForResource" => tags::list_tags(inner, region, params),
         other => Err(Fault::new(400, "InvalidAction", format!("the stage's RDS does not know the action {other}"))),
     }
 }
@@ -48,6 +55,7 @@ async fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer 
         deletion_protection: params.flag("DeletionProtection")?,
         security_groups: params.list("VpcSecurityGroupIds"),
         tags: params.tags().into_iter().collect(),
+        placement: params.placement(inner, region)?,
         ..new_record(inner, &key)
     };
     params.finish()?;
@@ -70,6 +78,7 @@ async fn create_replica(inner: &Arc<Inner>, region: &str, mut params: Params) ->
         deletion_protection: params.flag("DeletionProtection")?,
         security_groups: params.list("VpcSecurityGroupIds"),
         tags: params.tags().into_iter().collect(),
+        placement: params.placement(inner, region)?,
         source: Some(source(source_key.clone())),
         ..new_record(inner, &key)
     };
@@ -79,7 +88,7 @@ async fn create_replica(inner: &Arc<Inner>, region: &str, mut params: Params) ->
         if inner.dark.borrow().contains(&source_key.region) {
             return Err(Fault::new(503, "ServiceUnavailable", format!("{} does not answer", source_key.region)));
         }
-        if state.instances.contains_key(&key) {
+        if state.is_taken(&key) {
             return Err(Fault::instance_exists());
         }
         let of = &state.get(&source_key)?.record;
@@ -90,11 +99,13 @@ async fn create_replica(inner: &Arc<Inner>, region: &str, mut params: Params) ->
             ));
         }
         of.idle(&[Status::Available])?;
+        let kms_key = key_of_replica(&replica, &of.placement, source_key.region == region)?;
         let replica = Record {
             class: class.unwrap_or_else(|| of.class.clone()),
             storage: storage.unwrap_or(of.storage),
             master_user: of.master_user.clone(),
             database: of.database.clone(),
+            placement: Placement { kms_key, ..replica.placement },
             ..replica
         };
         inner.register(&mut state, replica)?;
@@ -167,65 +178,6 @@ async fn promote(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer
     instance_answer(inner, &key).await
 }
 
-async fn modify(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let key = key_of(region, &params.need("DBInstanceIdentifier")?)?;
-    let asked = Pending { class: params.take("DBInstanceClass"), retention: params.retention()? };
-    let groups = params.list("VpcSecurityGroupIds");
-    let protection = params.take_as::<bool>("DeletionProtection")?;
-    let multi_az = params.take_as::<bool>("MultiAZ")?;
-    let password = params.take("MasterUserPassword");
-    let at_once = params.flag("ApplyImmediately")?;
-    params.finish()?;
-    password.as_deref().map_or(Ok(()), check_password)?;
-    let change = {
-        let mut state = inner.lock();
-        let has_replicas = !state.replicas_of(&key).is_empty();
-        let record = state.record_mut(&key)?;
-        record.idle(&[Status::Available])?;
-        if has_replicas && asked.retention == Some(0) {
-            return Err(Fault::invalid_combination("Backups cannot be switched off on the source of a read replica."));
-        }
-        if password.is_some() && record.source.is_some() {
-            return Err(Fault::invalid_combination("The master user's password of a read replica is that of its source."));
-        }
-        if !groups.is_empty() {
-            record.security_groups = groups;
-        }
-        record.deletion_protection = protection.unwrap_or(record.deletion_protection);
-        record.multi_az = multi_az.unwrap_or(record.multi_az);
-        let change = Change { password, ..plan_change(record, asked, at_once) };
-        let job = change.restart || change.backup || change.password.is_some();
-        if job {
-            record.status = Status::Modifying;
-            record.busy = true;
-        }
-        state.apply_network(&inner.dark.borrow());
-        job.then_some(change)
-    };
-    if let Some(change) = change {
-        inner.start_modifying(key.clone(), change);
-    }
-    instance_answer(inner, &key).await
-}
-
-/// What waits for the next maintenance window and what begins now. Class, and backups switched on or off, wait unless they are
-/// wanted at once, together with whatever waited before; another number of days counts from now on either way.
-fn plan_change(record: &mut Record, asked: Pending, at_once: bool) -> Change {
-    let switched = asked.retention.filter(|days| (*days == 0) != (record.retention == 0));
-    if switched.is_none() {
-        record.retention = asked.retention.unwrap_or(record.retention);
-    }
-    record.pending.class = asked.class.or(record.pending.class.take());
-    record.pending.retention = switched.or(record.pending.retention);
-    let pending = &record.pending;
-    let restart = at_once && pending.class.as_ref().is_some_and(|class| *class != record.class);
-    let backup = at_once && record.retention == 0 && pending.retention.is_some_and(|days| days > 0);
-    if at_once && !restart && !backup {
-        apply_pending(record);
-    }
-    Change { restart, backup, password: None }
-}
-
 async fn reboot(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
     let key = key_of(region, &params.need("DBInstanceIdentifier")?)?;
     params.finish()?;
@@ -257,113 +209,6 @@ async fn start(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
     begin(inner, &key, Status::Stopped, Status::Starting)?;
     inner.start_starting(key.clone());
     instance_answer(inner, &key).await
-}
-
-async fn delete(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let key = key_of(region, &params.need("DBInstanceIdentifier")?)?;
-    let skip = params.flag("SkipFinalSnapshot")?;
-    let snapshot = params.take("FinalDBSnapshotIdentifier");
-    params.finish()?;
-    {
-        let mut state = inner.lock();
-        let record = state.get(&key)?.record.clone();
-        if record.deletion_protection {
-            return Err(Fault::invalid_combination("Cannot delete protected DB Instance, please disable deletion protection and try again."));
-        }
-        match (&snapshot, skip) {
-            (Some(_), true) => {
-                return Err(Fault::invalid_combination("FinalDBSnapshotIdentifier can not be specified when deleting with SkipFinalSnapshot"));
-            }
-            (None, false) => {
-                return Err(Fault::invalid_combination("FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified."));
-            }
-            (Some(_), false) if record.source.is_some() => {
-                return Err(Fault::invalid_combination("A final snapshot can not be created when deleting a read replica"));
-            }
-            _ => {}
-        }
-        record.idle(&[Status::Available, Status::Stopped, Status::Failed])?;
-        if let Some(name) = snapshot {
-            let snapshot = new_snapshot(inner, &Key::new(region, &name), &record, "available");
-            if state.snapshots.contains_key(&snapshot.key) {
-                return Err(snapshot_exists(&snapshot.key));
-            }
-            state.snapshots.insert(snapshot.key.clone(), snapshot);
-        }
-        let record = state.record_mut(&key)?;
-        record.status = Status::Deleting;
-        record.busy = true;
-    }
-    inner.start_deleting(key.clone());
-    instance_answer(inner, &key).await
-}
-
-fn create_snapshot(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let key = new_key(region, &params.need("DBSnapshotIdentifier")?)?;
-    let of = key_of(region, &params.need("DBInstanceIdentifier")?)?;
-    params.finish()?;
-    let mut state = inner.lock();
-    let record = state.record_mut(&of)?.clone();
-    if state.snapshots.contains_key(&key) {
-        return Err(snapshot_exists(&key));
-    }
-    record.idle(&[Status::Available])?;
-    let snapshot = new_snapshot(inner, &key, &record, "creating");
-    let mut xml = Xml::default();
-    xml.inside("DBSnapshot", |xml| write_snapshot(xml, &snapshot));
-    state.snapshots.insert(key.clone(), snapshot);
-    let record = state.record_mut(&of)?;
-    record.status = Status::BackingUp;
-    record.busy = true;
-    drop(state);
-    inner.start_snapshot(of, key);
-    Ok(Some(xml))
-}
-
-fn describe_snapshots(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let wanted = params.take("DBSnapshotIdentifier").map(|name| Key::new(region, &name));
-    let of = params.take("DBInstanceIdentifier").map(|name| key_of(region, &name)).transpose()?;
-    let page = Page::from(&mut params)?;
-    params.take("SnapshotType");
-    params.finish()?;
-    let state = inner.lock();
-    if let Some(key) = wanted.as_ref().filter(|key| !state.snapshots.contains_key(key)) {
-        return Err(Fault::new(404, "DBSnapshotNotFound", format!("DBSnapshot {} not found.", key.id)));
-    }
-    let found = state.snapshots.values().filter(|snapshot| {
-        snapshot.key.region == region
-            && wanted.as_ref().is_none_or(|key| snapshot.key == *key)
-            && of.as_ref().is_none_or(|key| snapshot.of.key == *key)
-    });
-    let (found, marker) = page.of(found.collect(), |snapshot| &snapshot.key.id);
-    let mut xml = Xml::default();
-    xml.optional("Marker", marker);
-    xml.list("DBSnapshots", "DBSnapshot", found, write_snapshot);
-    Ok(Some(xml))
-}
-
-fn add_tags(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let key = key_of(region, &params.need("ResourceName")?)?;
-    let tags = params.tags();
-    params.finish()?;
-    inner.lock().record_mut(&key)?.tags.extend(tags);
-    Ok(None)
-}
-
-fn remove_tags(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let key = key_of(region, &params.need("ResourceName")?)?;
-    let names = params.list("TagKeys");
-    params.finish()?;
-    inner.lock().record_mut(&key)?.tags.retain(|name, _| !names.contains(name));
-    Ok(None)
-}
-
-fn list_tags(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let key = key_of(region, &params.need("ResourceName")?)?;
-    params.finish()?;
-    let mut xml = Xml::default();
-    write_tags(&mut xml, &inner.lock().get(&key)?.record.tags);
-    Ok(Some(xml))
 }
 
 async fn instance_answer(inner: &Arc<Inner>, key: &Key) -> Answer {
@@ -403,20 +248,10 @@ fn new_record(inner: &Inner, key: &Key) -> Record {
         busy: true,
         reachable: false,
         pending: Pending::default(),
+        placement: Placement::default(),
+        renaming_to: None,
         source: None,
     }
-}
-
-fn new_snapshot(inner: &Inner, key: &Key, of: &Record, status: &'static str) -> Snapshot {
-    Snapshot { arn: arn(&inner.account, key, "snapshot"), key: key.clone(), of: of.clone(), created: jiff::Timestamp::now(), status }
-}
-
-fn snapshot_exists(key: &Key) -> Fault {
-    Fault::new(
-        400,
-        "DBSnapshotAlreadyExists",
-        format!("Cannot create the snapshot because a snapshot with the identifier {} already exists.", key.id),
-    )
 }
 
 fn check_password(password: &str) -> Result<(), Fault> {
@@ -434,6 +269,19 @@ fn new_key(region: &str, name: &str) -> Result<Key, Fault> {
         return Ok(Key::new(region, name));
     }
     Err(Fault::invalid_value(format!("{name} is not a valid identifier: letters, digits and hyphens, a letter first, at most 63.")))
+}
+
+/// The key that a replica is encrypted with: its source's within a Region, one of its own Region elsewhere, none where the source has none.
+fn key_of_replica(replica: &Record, of: &Placement, same_region: bool) -> Result<Option<String>, Fault> {
+    match (&of.kms_key, &replica.placement.kms_key) {
+        (Some(_), Some(_)) if same_region => {
+            Err(Fault::invalid_combination("A read replica in the Region of its source is encrypted with the key of its source; name none."))
+        }
+        (Some(key), None) if same_region => Ok(Some(key.clone())),
+        (Some(_), None) => Err(Fault::invalid_combination("To copy an encrypted instance to another Region, a KmsKeyId of that Region is needed.")),
+        (None, Some(_)) => Err(Fault::invalid_combination("An encrypted read replica cannot be created from an instance that is not encrypted.")),
+        (_, named) => Ok(named.clone()),
+    }
 }
 
 /// A name, or the ARN of an instance in the request's Region.

@@ -1,10 +1,11 @@
 # Everything that a person types. Nothing is installed outside target/.
 .PHONY: setup deploy-primary deploy-secondary deploy-all check-health simulate-outage test-failover destroy
-.PHONY: help failover drill test test-stage privileges stage-up stage-down tools checkers build lint templates deny package
+.PHONY: help failover drill failback test test-stage privileges stage-up stage-down tools checkers build lint templates deny package
 
 help:
 	@echo "make failover     the primary Region dies in front of you; Relight brings the standby up"
 	@echo "make drill        the monthly drill, its hour shortened"
+	@echo "make failback     after a failover the primary Region comes back, and the operator goes home; then a drill"
 	@echo "make test         formatting, lints, all tests"
 	@echo "make test-stage   the stage's scenes, events and conformance alone, twenty minutes on a quiet machine"
 	@echo "make lint         formatting, clippy, the templates by cfn-lint, SAM and checkov, the crates by cargo-deny"
@@ -30,7 +31,7 @@ build:
 	@echo "building functions, application and stage (a few minutes the first time)"
 	@cargo build --workspace --bins
 
-failover drill: tools build
+failover drill failback: tools build
 	@$(TARGET)/debug/stage $@
 
 # Step by step, on a stage of its own or with TARGET=aws in an account; infra/everyday.py says which settings they take.

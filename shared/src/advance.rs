@@ -307,7 +307,7 @@ pub fn way_on(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> String {
             Place::Primary => format!("peace: {} of {} observers say Up; `drill` or `failover` start a run", verdict.up.len(), sources(plan)),
             Place::Standby => match crate::fold::refused_home(plan, snapshot, now) {
                 None => "the standby serves; `failback` starts the way home".to_owned(),
-                Some(why) => format!("the standby serves; the way home is not open yet: {why}"),
+                Some(why) => format!("the standby serves; `failback` starts the way home, which is not open yet: {why}"),
             },
         };
     };

@@ -178,6 +178,7 @@ impl Everyday {
             rto: self.settings.rto,
             rpo: self.settings.rpo,
             quarantine_group: output(network, "QuarantineGroupId")?,
+            home_group: output(network, "DatabaseGroupId")?,
             users_name: output(global, "UsersName")?,
             standby_name: output(global, "StandbyName")?,
             stop_bucket: output(control, "StopBucketName")?,

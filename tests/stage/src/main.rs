@@ -1,4 +1,4 @@
-//! `stage`: shows a failover or a drill, or leaves a stage standing to try things by hand.
+//! `stage`: shows a failover, a drill or the way home, or leaves a stage standing to try things by hand.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +26,8 @@ enum Scene {
     Failover,
     /// The monthly drill, its hour shortened.
     Drill,
+    /// A failover; then the primary Region comes back, and the operator goes home.
+    Failback,
     /// Counts what minutes of peace and a drill call, and what that costs: the numbers of docs/cost.md.
     Count,
     /// The resource types of the templates that a stage cannot confirm, and why.
@@ -74,6 +76,12 @@ async fn main() -> ExitCode {
                 stage.shutdown().await;
                 let outcome = outcome?;
                 Ok(outcome.report.passed && outcome.differences().is_empty())
+            }
+            Scene::Failback => {
+                let stage = start().await?;
+                let outcome = scenes::failback(&stage).await;
+                stage.shutdown().await;
+                Ok(outcome?.passed())
             }
             Scene::Count => {
                 let stage = start().await?;

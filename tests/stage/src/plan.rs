@@ -24,6 +24,8 @@ pub struct Differences {
     pub rto: SignedDuration,
     pub rpo: SignedDuration,
     pub quarantine_group: String,
+    /// The groups that a database of the primary Region has, for the one that a failback builds there.
+    pub home_group: String,
     pub users_name: String,
     pub standby_name: String,
     pub stop_bucket: String,
@@ -69,6 +71,7 @@ fn fill(plan: &mut Table, differences: &Differences) -> Option<()> {
     set(objectives, &[("rto", &format!("{:#}", differences.rto)), ("rpo", &format!("{:#}", differences.rpo))]);
     let database = plan.get_mut("database")?.as_array_mut()?.first_mut()?.as_table_mut()?;
     set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
+    database.insert("home_security_groups".to_owned(), Value::Array(vec![differences.home_group.clone().into()]));
     if let Some(class) = &differences.instance_class {
         set(database, &[("instance_class", class)]);
     }
@@ -120,6 +123,7 @@ pub fn example(primary: &str, standby: &str) -> Result<String, Error> {
         rto: Objectives::default().rto,
         rpo: Objectives::default().rpo,
         quarantine_group: "sg-0a1b2c3d4e5f60718".to_owned(),
+        home_group: "sg-0b1c2d3e4f5061728".to_owned(),
         users_name: "www.shop.example".to_owned(),
         standby_name: "standby.shop.example".to_owned(),
         stop_bucket: "shop-stop".to_owned(),

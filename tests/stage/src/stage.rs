@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use stage_app::balancer::Balancer;
 use stage_app::fleet;
+use stage_deploy::Deployer;
 use stage_dns::Dns;
 use stage_rds::Rds;
 use stage_router::Router;
@@ -110,6 +111,7 @@ pub struct Stage {
     pub folder: PathBuf,
     /// The plan in force, as a file.
     pub plan: PathBuf,
+    deployer: Deployer,
     emulators: Emulators,
     tasks: JoinSet<()>,
     _groups: Groups,
@@ -137,8 +139,9 @@ impl Stage {
             others.push(Rising { place, ..first }.rise(name).await?);
         }
         let plan = workload.file.clone();
-        let Ground { layout, options, router, rds, dns, folder, emulators, tasks, groups, .. } = ground;
-        let stage = Stage { plan, layout, speed: options.speed, router, rds, dns, workload, others, folder, emulators, tasks, _groups: groups };
+        let Ground { layout, options, router, rds, dns, folder, deployer, emulators, tasks, groups } = ground;
+        let stage =
+            Stage { plan, layout, speed: options.speed, router, rds, dns, workload, others, folder, deployer, emulators, tasks, _groups: groups };
         stage.watched().await?;
         Ok(stage)
     }
@@ -217,6 +220,13 @@ impl Stage {
             Some(message) => Err(Error::Part { doing: "invoking a function", message: format!("{function}: {message}") }),
             None => Ok(answer),
         }
+    }
+
+    /// Deploys the control stack again, as an operator does before a failback and after it: its roles may work in the primary Region meanwhile.
+    pub async fn allow_failback(&self, allowed: bool) -> Result<(), Error> {
+        let mut stack = self.workload.stack.clone();
+        stack.parameters.insert("AllowFailback".to_owned(), if allowed { "yes" } else { "no" }.to_owned());
+        self.deployer.deploy(&stack).await.map(drop).map_err(Error::part("deploying the control stack again"))
     }
 
     /// Puts a plan as an operator does, with more arguments of `relight plan put`.

@@ -211,6 +211,7 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
         rto: Objectives::default().rto,
         rpo: Objectives::default().rpo,
         quarantine_group: output(&networks[0], "QuarantineGroupId")?,
+        home_group: output(&networks[0], "DatabaseGroupId")?,
         users_name: output(&global, "UsersName")?,
         standby_name: output(&global, "StandbyName")?,
         stop_bucket: output(&control, "StopBucketName")?,

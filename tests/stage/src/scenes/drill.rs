@@ -34,8 +34,8 @@ pub async fn drill(stage: &Stage) -> Result<Outcome, Error> {
     let before = stage.state().await?;
     let started = Timestamp::now();
     println!("\nThe drill's schedule fires.\n");
+    let mut teller = Teller::after(stage, started).await?;
     stage.fire_drill().await?;
-    let mut teller = Teller::new(started);
     let (run, _) = teller
         .follow(stage, "the drill closed and its report written", Duration::from_secs(240), |run, snapshot| {
             run.mode == Mode::Drill && run.phase == Phase::Closed && snapshot.progress.drill.report.is_some()

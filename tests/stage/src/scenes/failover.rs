@@ -15,7 +15,7 @@ use crate::observe::until;
 use crate::{Error, PRIMARY, STANDBY, Stage};
 
 /// A success ends an outage when nothing fails for this long after it.
-const LASTING: Duration = Duration::from_secs(2);
+pub(super) const LASTING: Duration = Duration::from_secs(2);
 /// For how long users write before the primary dies: longer than the replica is behind, so that rows are kept and rows are lost.
 const WRITTEN: Duration = Duration::from_millis(2500);
 
@@ -38,7 +38,19 @@ pub struct Outcome {
 
 /// Runs the scene on a stage in peace and prints it.
 pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
-    let load = Load::start(load::Settings::new(stage.dns_addr(), &stage.workload.plan.traffic.record));
+    let load = users(stage);
+    let outcome = under(stage, &load).await;
+    load.stop().await;
+    outcome
+}
+
+/// Everybody who uses the workload.
+pub(super) fn users(stage: &Stage) -> Load {
+    Load::start(load::Settings::new(stage.dns_addr(), &stage.workload.plan.traffic.record))
+}
+
+/// The scene, with users who may stay when it is over.
+pub(super) async fn under(stage: &Stage, load: &Load) -> Result<Outcome, Error> {
     println!("\nA constant load of reads and writes arrives through the stage's DNS; the primary serves.");
     until("users served by the primary", Duration::from_secs(20), async || served(&load.records(), PRIMARY, Timestamp::MIN)).await?;
     tokio::time::sleep(WRITTEN).await;
@@ -55,22 +67,25 @@ pub async fn failover(stage: &Stage) -> Result<Outcome, Error> {
     // Connections and resolvers may hold on to the old answer for a TTL more.
     until("users served by the standby", Duration::from_secs(30), async || served(&load.records(), STANDBY, run.ended_at.unwrap_or(died))).await?;
     tokio::time::sleep(LASTING * 2).await;
-    let records = load.stop().await;
+    let records = load.records();
 
     let mut report = fetch_report(stage, &run.id).await?;
     let (lost, lost_seconds, committed) = count_lost(stage, &records).await?;
     report.count(Lost { rows: lost.len() as u64, seconds: lost_seconds });
     let page = write_report(stage, &report)?;
-    let out = |kind| {
-        load::outages(&records, kind, LASTING).iter().filter_map(|outage| outage.length()).map(|length| length.as_secs_f64()).fold(0.0_f64, f64::max)
-    };
-    let outcome = Outcome { run, snapshot, report, reads_out: out(Kind::Read), writes_out: out(Kind::Write), lost, lost_seconds, committed };
+    let (reads_out, writes_out) = (longest(&records, Kind::Read), longest(&records, Kind::Write));
+    let outcome = Outcome { run, snapshot, report, reads_out, writes_out, lost, lost_seconds, committed };
     summary(stage, &outcome, &page);
     Ok(outcome)
 }
 
+/// The longest time without service, in seconds.
+pub(super) fn longest(records: &[Record], kind: Kind) -> f64 {
+    load::outages(records, kind, LASTING).iter().filter_map(|outage| outage.length()).map(|length| length.as_secs_f64()).fold(0.0_f64, f64::max)
+}
+
 /// Reads and writes both answered by `region` after `since`.
-fn served(records: &[Record], region: &str, since: Timestamp) -> Result<(), String> {
+pub(super) fn served(records: &[Record], region: &str, since: Timestamp) -> Result<(), String> {
     let by = |kind| {
         records
             .iter()
@@ -88,18 +103,20 @@ fn served(records: &[Record], region: &str, since: Timestamp) -> Result<(), Stri
 /// Compares both databases: the old primary's disks are read again once all is over.
 async fn count_lost(stage: &Stage, records: &[Record]) -> Result<(BTreeSet<Uuid>, f64, usize), Error> {
     stage.rds.start_server(PRIMARY, stage.database()).await.map_err(Error::part("starting the old primary's database to compare"))?;
-    let database = &stage.workload.database_name;
-    let orders = |region: &'static str, id: String| async move {
-        let rows = stage.rds.sql(region, &id, database, "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
-        Ok::<BTreeSet<Uuid>, Error>(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()?.parse().ok()).collect())
-    };
-    let (old, new) = tokio::try_join!(orders(PRIMARY, stage.database().to_owned()), orders(STANDBY, stage.replica().to_owned()))?;
+    let (old, new) = tokio::try_join!(orders(stage, PRIMARY, stage.database()), orders(stage, STANDBY, stage.replica()))?;
     let committed: BTreeSet<Uuid> = load::committed(records).into_values().flatten().collect();
     let lost: BTreeSet<Uuid> = old.difference(&new).copied().collect();
     let sent: Vec<Timestamp> =
         records.iter().filter(|record| record.order.is_some_and(|order| lost.contains(&order))).map(|record| record.sent_at).collect();
     let span = sent.iter().max().zip(sent.iter().min()).map_or(0.0, |(last, first)| last.duration_since(*first).as_secs_f64());
     Ok((lost, span, committed.len()))
+}
+
+/// The orders that a database holds.
+pub(super) async fn orders(stage: &Stage, region: &str, instance: &str) -> Result<BTreeSet<Uuid>, Error> {
+    let read = stage.rds.sql(region, instance, &stage.workload.database_name, "select id::text from orders").await;
+    let rows = read.map_err(Error::part("reading the orders"))?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()?.parse().ok()).collect())
 }
 
 fn summary(stage: &Stage, outcome: &Outcome, page: &std::path::Path) {

@@ -1,10 +1,12 @@
-//! What `make failover` and `make drill` show.
+//! What `make failover`, `make drill` and `make failback` show.
 
 mod drill;
+mod failback;
 mod failover;
 mod tell;
 
 pub use drill::{Outcome as DrillOutcome, drill};
+pub use failback::{Outcome as FailbackOutcome, Rows, failback};
 pub use failover::{Outcome as FailoverOutcome, failover};
 pub use tell::Teller;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use relight::ports::{EntryKind, Journal};
+use relight::ports::EntryKind;
 use relight::report::Report;
-use relight::run::Run;
+use relight::run::{Run, RunId};
 use relight::state::Snapshot;
 
 use crate::{Error, Stage};
@@ -14,18 +14,30 @@ use crate::{Error, Stage};
 /// Prints new lines of a run's history.
 pub struct Teller {
     zero: Timestamp,
+    /// How many lines were told, and of which run.
     told: usize,
+    of: Option<RunId>,
 }
 
 impl Teller {
     /// Times are counted from `zero`.
     pub fn new(zero: Timestamp) -> Teller {
-        Teller { zero, told: 0 }
+        Teller { zero, told: 0, of: None }
+    }
+
+    /// The same on a stage that has a history: what it has is not told again.
+    pub async fn after(stage: &Stage, zero: Timestamp) -> Result<Teller, Error> {
+        let Some(run) = stage.snapshot().await?.head.run else { return Ok(Teller::new(zero)) };
+        let told = stage.history(&run.id).await?.len();
+        Ok(Teller { zero, told, of: Some(run.id) })
     }
 
     /// Prints what is new.
     pub async fn tell(&mut self, stage: &Stage, run: &Run) -> Result<(), Error> {
-        let history = stage.journal()?.history(&run.id).await.map_err(Error::part("reading the journal"))?;
+        let history = stage.history(&run.id).await?;
+        if self.of.as_ref() != Some(&run.id) {
+            (self.told, self.of) = (0, Some(run.id.clone()));
+        }
         for entry in history.iter().skip(self.told) {
             let mark = match entry.kind {
                 EntryKind::Phase => ">>",

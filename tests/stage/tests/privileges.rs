@@ -29,7 +29,8 @@ const UNSEEN: &[(&str, &str, &str)] = &[
 
 /// What the stage's own deployment leaves out: every statement is to be judged, so every condition of the template must hold.
 /// The resolver's port is another in each scene, and no role's concern.
-const BESIDES: &[(&str, &str)] = &[("SubnetIds", "subnet-0a1b2c3d"), ("SecurityGroupIds", "sg-0a1b2c3d"), ("ResolverAddress", "")];
+const BESIDES: &[(&str, &str)] =
+    &[("SubnetIds", "subnet-0a1b2c3d"), ("SecurityGroupIds", "sg-0a1b2c3d"), ("ResolverAddress", ""), ("AllowFailback", "yes")];
 
 /// A grant and who has it: a role, or the policy that several roles share.
 type Held = (String, Grant);

@@ -46,6 +46,33 @@ pub(crate) fn forbidden_in_drill(calls: &[Call], primary: &str) -> Vec<String> {
     bad.map(said).collect()
 }
 
+/// The calls that a way home forbids. In the primary Region it may fence, build, promote and write secrets; nothing there is deleted.
+pub(crate) fn forbidden_in_failback(calls: &[Call], primary: &str) -> Vec<String> {
+    let relights = calls.iter().filter(|call| call.caller.starts_with(RELIGHT));
+    let bad = relights.filter(|call| {
+        let among = |role: &str, service: &str, operations: &[&str]| {
+            is(call, role) && call.service == service && operations.contains(&call.operation.as_str())
+        };
+        let databases = [
+            "DescribeDBInstances",
+            "DescribeDBSnapshots",
+            "CreateDBSnapshot",
+            "ModifyDBInstance",
+            "CreateDBInstanceReadReplica",
+            "PromoteReadReplica",
+        ];
+        let secrets = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "ReplicateSecretToRegions"];
+        let allowed = among("PromoteReplica", "rds", &databases)
+            || among("RotateSecret", "secretsmanager", &secrets)
+            || among("SwitchTraffic", "rds", &["DescribeDBInstances", "ModifyDBInstance"])
+            || heartbeat(call);
+        // Copies of a drill are all that Relight ever deletes.
+        let deletes = call.service == "rds" && call.operation.starts_with("Delete");
+        call.region == HEALTH || deletes || (call.region == primary && !allowed)
+    });
+    bad.map(said).collect()
+}
+
 fn heartbeat(call: &Call) -> bool {
     is(call, "WatchPrimary") && call.service == "cloudwatch" && call.operation == "PutMetricData"
 }
@@ -57,12 +84,18 @@ pub(crate) fn refused_by_iam(calls: &[Call]) -> Vec<String> {
 
 /// Calls that ask for the promotion of the application's replica.
 pub(crate) fn promotions(calls: &[Call]) -> Vec<&Call> {
-    let of_replica = |call: &&Call| {
+    promotions_of(calls, STANDBY, REPLICA)
+}
+
+/// Calls that ask for the promotion of one instance.
+pub(crate) fn promotions_of<'a>(calls: &'a [Call], region: &str, instance: &str) -> Vec<&'a Call> {
+    let asks = |call: &&Call| {
         call.service == "rds"
             && call.operation == "PromoteReadReplica"
-            && call.resources.iter().any(|resource| resource.ends_with(&format!(":db:{REPLICA}")))
+            && call.region == region
+            && call.resources.iter().any(|resource| resource.ends_with(&format!(":db:{instance}")))
     };
-    calls.iter().filter(of_replica).collect()
+    calls.iter().filter(asks).collect()
 }
 
 /// A call that never was.
@@ -94,6 +127,29 @@ pub(crate) fn assert_found_in_failover(calls: &[Call], since: Timestamp) {
         let mut calls = calls.to_vec();
         calls.push(bad.clone());
         assert_eq!(forbidden(&calls, PRIMARY, since), [said(&bad)]);
+    }
+}
+
+/// The same for a way home.
+pub(crate) fn assert_found_in_failback(calls: &[Call]) {
+    let time = Timestamp::now();
+    for bad in [
+        injected("ScaleUp", PRIMARY, "ecs", "UpdateService", "arn:aws:ecs:us-east-2:123456789012:service/shop/web", time),
+        injected("PromoteReplica", PRIMARY, "rds", "DeleteDBInstance", "arn:aws:rds:us-east-2:123456789012:db:shop-orders", time),
+        injected("PromoteReplica", STANDBY, "rds", "DeleteDBInstance", "arn:aws:rds:us-west-2:123456789012:db:shop-orders-replica", time),
+        injected(
+            "RotateSecret",
+            PRIMARY,
+            "secretsmanager",
+            "DeleteSecret",
+            "arn:aws:secretsmanager:us-east-2:123456789012:secret:shop/orders/app-a1b2c3",
+            time,
+        ),
+        injected("SwitchTraffic", HEALTH, "route53", "ChangeResourceRecordSets", "*", time),
+    ] {
+        let mut calls = calls.to_vec();
+        calls.push(bad.clone());
+        assert_eq!(forbidden_in_failback(&calls, PRIMARY), [said(&bad)]);
     }
 }
 

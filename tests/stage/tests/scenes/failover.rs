@@ -137,11 +137,24 @@ pub(crate) async fn orders(stage: &Stage, region: &str, instance: &str) -> Resul
 
 /// A line of the application's log of logins.
 #[derive(Debug, Deserialize)]
-struct Login {
-    time: Timestamp,
+pub(crate) struct Login {
+    pub(crate) time: Timestamp,
     secret_version: String,
     ok: bool,
     sqlstate: Option<String>,
+}
+
+impl Login {
+    /// For its user or its password.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.sqlstate.as_deref().is_some_and(|state| state.starts_with("28"))
+    }
+}
+
+/// What the application logged of its logins in one Region.
+pub(crate) fn logins(stage: &Stage, region: &str) -> Vec<Login> {
+    let text = std::fs::read_to_string(stage.folder.join(format!("logins-{region}.jsonl"))).expect("the shop logs its logins");
+    text.lines().map(|line| serde_json::from_str(line).expect("a login")).collect()
 }
 
 /// From the repointing on no login fails for its secret: not while old logins are cached, since the rotation leaves the user before
@@ -149,18 +162,14 @@ struct Login {
 async fn assert_logins(stage: &Stage, outcome: &FailoverOutcome) -> Result<(), Error> {
     let step = &outcome.snapshot.progress.rotation.secrets["shop/orders/app"];
     let (repointed, rotated) = (step.repointed_at.expect("repointed"), step.rotated_at.expect("rotated"));
-    let read = || -> Vec<Login> {
-        let text = std::fs::read_to_string(stage.folder.join("logins-us-west-2.jsonl")).expect("the shop logs its logins");
-        text.lines().map(|line| serde_json::from_str(line).expect("a login")).collect()
-    };
+    let read = || logins(stage, STANDBY);
     until("a login after the rotation", Duration::from_secs(15), async || {
         if read().iter().any(|login| login.ok && login.time > rotated + TTL) { Ok(()) } else { Err("none".to_owned()) }
     })
     .await
     .or_else(|error| if Timestamp::now() > rotated + TTL { Ok(()) } else { Err(error) })?;
     let logins = read();
-    let refused: Vec<&Login> =
-        logins.iter().filter(|login| login.time >= repointed && login.sqlstate.as_deref().is_some_and(|state| state.starts_with("28"))).collect();
+    let refused: Vec<&Login> = logins.iter().filter(|login| login.time >= repointed && login.is_refused()).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let failed: Vec<&Login> = logins.iter().filter(|login| login.time > repointed + TTL && !login.ok).collect();
     assert!(failed.is_empty(), "{failed:#?}");

@@ -8,6 +8,7 @@ mod by_hand;
 mod calls;
 mod crashes;
 mod drill;
+mod failback;
 mod failover;
 mod passwords;
 mod readiness;

@@ -1,0 +1,116 @@
+//! The way home after a failover, on the stage that it happened on, and a drill at its end.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use relight::run::{Mode, Phase};
+use relight::state::Place;
+use relight_stage::scenes::{self, FailbackOutcome};
+use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage};
+use stage_router::Call;
+
+use crate::calls::{assert_found_in_failback, forbidden, forbidden_in_drill, forbidden_in_failback, promotions_of, refused_by_iam};
+use crate::common::with_stage;
+use crate::failover::logins;
+use crate::passwords::{Passwords, assert_kept};
+
+/// What the pause of writes is measured with: from the journal's first word of it to users' first write at home, seen by four of them who
+/// write five times a second and hold a connection and an answer of DNS for a while.
+const TOLERANCE: f64 = 6.0;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_way_home_both_regions_are_as_before_every_row_is_counted_and_a_drill_passes() {
+    with_stage(Options::default(), async |stage| {
+        let passwords = Passwords::of(stage);
+        let outcome = scenes::failback(stage).await?;
+        assert_eq!((outcome.run.mode, outcome.run.phase, outcome.report.passed), (Mode::Failback, Phase::Closed, true), "{:#?}", outcome.report);
+        assert_eq!(stage.snapshot().await?.head.serving, Place::Primary);
+        assert!(!stage.is_stopped().await?);
+
+        rows(stage, &outcome).await?;
+        pause(&outcome);
+        assert_eq!(outcome.differences(), [""; 0]);
+        assert_eq!(outcome.set_aside().len(), 2, "the old writer and the one that served: {:?}", outcome.set_aside());
+        for left in outcome.set_aside() {
+            assert!(outcome.report.set_aside.iter().any(|line| line.contains(left)), "the report does not name {left}");
+        }
+        calls(stage, &outcome);
+        no_login_is_refused(stage, outcome.run.opened_at);
+
+        let timeline = "select pg_is_in_recovery()::text, timeline_id::text from pg_control_checkpoint()";
+        assert_eq!(asked(stage, PRIMARY, stage.database(), "postgres", timeline).await?, ["false", "3"], "promoted once in each Region");
+        assert_eq!(asked(stage, STANDBY, stage.replica(), "postgres", "select pg_is_in_recovery()::text").await?, ["true"]);
+        assert!(outcome.drill.report.passed, "{:#?}", outcome.drill.report.findings);
+        assert_eq!(outcome.drill.differences(), [""; 0]);
+
+        let journal = format!("{:?}", stage.history(&outcome.run.id).await?);
+        let report = stage.report(&format!("{}.json", outcome.run.id)).await?;
+        assert_kept(stage, &passwords.stop().await, &[("the journal", journal), ("the report", report)]);
+        Ok(())
+    })
+    .await;
+}
+
+/// Every committed row is at home or in the file, and the rows of the file are those that the failover lost.
+async fn rows(stage: &Stage, outcome: &FailbackOutcome) -> Result<(), Error> {
+    let rows = &outcome.rows;
+    assert!(rows.committed.len() > 500, "users wrote all the time: {}", rows.committed.len());
+    assert_eq!(rows.nowhere(), BTreeSet::new());
+    assert!(!outcome.failover.lost.is_empty());
+    assert_eq!(rows.left, outcome.failover.lost);
+    assert!(rows.left.is_disjoint(&rows.home));
+    assert_eq!(rows.home, rows.standby);
+    let named: u64 = outcome.report.rows_left.iter().map(|left| left.missing + left.differing).sum();
+    assert_eq!(usize::try_from(named).ok(), Some(rows.left.len()), "{:?}", outcome.report.rows_left);
+
+    // What was set aside still has its rows, and the one that served takes no more.
+    let left =
+        |region: &str| outcome.after.keys().find(|key| key.starts_with(region) && key.contains("-left-")).and_then(|key| key.rsplit(' ').next());
+    let (old, served) = (left(PRIMARY).expect("the old writer"), left(STANDBY).expect("the writer that served"));
+    let count = format!(
+        "select count(*)::text from orders where id::text in ('{}')",
+        rows.left.iter().map(ToString::to_string).collect::<Vec<_>>().join("','")
+    );
+    assert_eq!(asked(stage, PRIMARY, old, "shop", &count).await?, [rows.left.len().to_string()]);
+    assert_eq!(asked(stage, STANDBY, served, "shop", "show default_transaction_read_only").await?, ["on"]);
+    assert_eq!(asked(stage, PRIMARY, stage.database(), "shop", "show default_transaction_read_only").await?, ["off"]);
+    Ok(())
+}
+
+fn pause(outcome: &FailbackOutcome) {
+    let paused = outcome.report.measured.write_pause_seconds.expect("writes paused");
+    assert!(paused > 0.0 && paused < 300.0, "{paused}");
+    assert!((outcome.writes_out - paused).abs() < TOLERANCE, "users were without writes for {} s, the report says {paused} s", outcome.writes_out);
+    assert!(outcome.reads_out < outcome.writes_out, "reads go on while writes pause: {} s of {} s", outcome.reads_out, outcome.writes_out);
+}
+
+/// Each part of the scene by its own list.
+fn calls(stage: &Stage, outcome: &FailbackOutcome) {
+    let all = stage.router.calls();
+    let between = |from: Timestamp, to: Option<Timestamp>| -> Vec<Call> {
+        all.iter().filter(|call| call.time >= from && to.is_none_or(|to| call.time < to)).cloned().collect()
+    };
+    let (failover, failback, drill) = (&outcome.failover.run, &outcome.run, &outcome.drill.run);
+    assert_eq!(forbidden(&between(failover.opened_at, Some(failback.opened_at)), PRIMARY, failover.opened_at), [""; 0]);
+    let home = between(failback.opened_at, failback.ended_at);
+    assert_eq!(forbidden_in_failback(&home, PRIMARY), [""; 0]);
+    assert_found_in_failback(&home);
+    assert_eq!(forbidden_in_drill(&between(drill.opened_at, None), PRIMARY), [""; 0]);
+    assert_eq!(refused_by_iam(&all), [""; 0]);
+    assert_eq!(promotions_of(&all, PRIMARY, stage.database()).len(), 1);
+    assert_eq!(promotions_of(&all, STANDBY, stage.replica()).len(), 1);
+}
+
+/// Neither a password nor a host that applications read is wrong while users go home, in neither Region.
+fn no_login_is_refused(stage: &Stage, since: Timestamp) {
+    for region in [PRIMARY, STANDBY] {
+        let refused: Vec<_> = logins(stage, region).into_iter().filter(|login| login.time >= since && login.is_refused()).collect();
+        assert!(refused.is_empty(), "{region}: {refused:#?}");
+    }
+}
+
+/// The one row that a database answers.
+async fn asked(stage: &Stage, region: &str, instance: &str, database: &str, sql: &str) -> Result<Vec<String>, Error> {
+    let rows = stage.rds.sql(region, instance, database, sql).await.map_err(Error::part("asking a database"))?;
+    Ok(rows.into_iter().flatten().flatten().collect())
+}

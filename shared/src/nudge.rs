@@ -26,7 +26,7 @@ use crate::plan::{ActMode, Plan};
 use crate::ports::{CallError, Change, Entry, EntryKind, Journal, JournalError, Notice, Notices, Write, Written};
 use crate::run::{Mode, Phase, Run, RunId};
 use crate::say::{Answer, Level, Voice};
-use crate::state::{Head, Key, Lease, OfRun, Part, Place, Snapshot};
+use crate::state::{Head, Key, Lease, OfRun, OwedReport, Part, Place, Snapshot, VERSION};
 
 /// How often a waiting function glances at the journal. One small read of its own table, in an open run only.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -108,12 +108,28 @@ pub enum NudgeError {
     Work(#[from] WorkError),
     #[error("no plan in the journal; `relight plan put relight.toml` puts one")]
     NoPlan,
-    #[error("the plan in the journal cannot be read: {0}; put a corrected one")]
-    BadPlan(#[from] toml::de::Error),
+    /// A key that is not known is not passed over: it may name a database that would be left behind.
+    #[error("version {version} of the plan cannot be read by this version of Relight, {VERSION}: {source}nothing was changed; {remedy}")]
+    PlanUnread { version: u64, remedy: &'static str, source: toml::de::Error },
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Unreadable(Vec<Unreadable>),
     #[error("{0}")]
     Illegal(#[from] crate::run::Illegal),
+}
+
+impl NudgeError {
+    /// A name that stays the same from version to version: Lambda's error type, which dead letters and who invokes a function see.
+    pub fn name(&self) -> &'static str {
+        match self {
+            NudgeError::Journal(error) | NudgeError::Work(WorkError::Journal(error)) => error.name(),
+            NudgeError::Work(WorkError::Call(error)) => error.name(),
+            NudgeError::Work(WorkError::Shape(..)) => "Unwritable",
+            NudgeError::NoPlan => "NoPlan",
+            NudgeError::PlanUnread { .. } => "PlanUnread",
+            NudgeError::Unreadable(_) => "EventUnreadable",
+            NudgeError::Illegal(_) => "IllegalStep",
+        }
+    }
 }
 
 /// Where a turn writes what it did: progress, baseline, obligations, each with its sentence.
@@ -175,6 +191,11 @@ impl<J: Journal> Desk<'_, J> {
         self.told.borrow_mut().push(what.into());
     }
 
+    /// As [`Desk::write`], with the line in the history of a run that is over, whichever is open.
+    pub async fn write_of(&self, run: &RunId, changes: Vec<Write>, line: Option<Entry>) -> Result<Written, JournalError> {
+        self.journal.write(changes, line.map(|line| (run.clone(), line)).into_iter().collect()).await
+    }
+
     /// The history of a run, for its report.
     pub async fn history(&self, run: &RunId) -> Result<Vec<Entry>, JournalError> {
         self.journal.history(run).await
@@ -189,9 +210,7 @@ impl<J: Journal> Desk<'_, J> {
 
 /// A change of an item on the condition of what the view saw.
 pub fn put<T: Serialize>(view: &View, key: Key, body: &T) -> Result<Write, WorkError> {
-    let expected = view.snapshot.revision(&key);
-    let body = serde_json::to_value(body).map_err(|source| WorkError::Shape("an item", source))?;
-    Ok(Write { key, expected, change: Change::Put(body) })
+    view.snapshot.write(key, body).map_err(|source| WorkError::Shape("an item", source))
 }
 
 /// The removal of an item on the condition of what the view saw.
@@ -358,8 +377,15 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
 
     async fn look(&self) -> Result<View, NudgeError> {
         let snapshot = self.journal.read().await?;
-        let (_, text) = snapshot.plan_text().ok_or(NudgeError::NoPlan)?;
-        let plan = Plan::stored(text)?;
+        let (version, text) = snapshot.plan_text().ok_or(NudgeError::NoPlan)?;
+        let plan = Plan::stored(text).map_err(|source| NudgeError::PlanUnread {
+            version,
+            remedy: match snapshot.head.open_run() {
+                Some(_) => "the open run follows it: deploy the version of Relight that knows it",
+                None => "deploy the version of Relight that knows it, or put a plan that this one knows",
+            },
+            source,
+        })?;
         Ok(View { plan, snapshot, now: self.clock.now() })
     }
 
@@ -368,13 +394,12 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         let mut wrote = Written::Done;
         while let Some(trigger) = triggers.first() {
             let folded = fold(&view.plan, &view.snapshot, trigger, self.voice.function, view.now);
-            let put = |key: Key, body: Value| Write { expected: view.snapshot.revision(&key), key, change: Change::Put(body) };
             let mut changes = Vec::new();
             if let Some(head) = &folded.head {
-                changes.push(put(Key::Head, serde_json::to_value(head).map_err(shape)?));
+                changes.push(view.snapshot.write(Key::Head, head).map_err(shape)?);
             }
             if let Some(evidence) = &folded.evidence {
-                changes.push(put(Key::Evidence, serde_json::to_value(evidence).map_err(shape)?));
+                changes.push(view.snapshot.write(Key::Evidence, evidence).map_err(shape)?);
             }
             let changed = !changes.is_empty();
             if changed && self.journal.write(changes, folded.entries).await? == Written::Lost {
@@ -402,11 +427,12 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
     async fn advance(&self, view: &View, said: &RefCell<Vec<String>>) -> Result<bool, NudgeError> {
         let Some(due) = advance(&view.plan, &view.snapshot, view.now)? else { return Ok(false) };
         let Some(run) = due.head.run.clone() else { return Ok(false) };
-        let mut changes = vec![Write {
-            key: Key::Head,
-            expected: view.snapshot.revision(&Key::Head),
-            change: Change::Put(serde_json::to_value(&due.head).map_err(shape)?),
-        }];
+        let mut changes = vec![view.snapshot.write(Key::Head, &due.head).map_err(shape)?];
+        if !run.is_open() {
+            let (_, plan) = view.snapshot.plan_text().ok_or(NudgeError::NoPlan)?;
+            let owed = OwedReport { run: run.clone(), plan: plan.to_owned(), progress: view.snapshot.progress.clone() };
+            changes.push(view.snapshot.write(Key::Report(run.id.clone()), &owed).map_err(shape)?);
+        }
         if view.snapshot.head.run.as_ref().is_none_or(|was| was.id != run.id) {
             // The items of the last run make room.
             changes.extend(Part::ALL.into_iter().map(Key::Progress).filter(|key| view.snapshot.revision(key).is_some()).map(|key| remove(view, key)));

@@ -52,6 +52,18 @@ impl CallError {
         CallError { operation, why }
     }
 
+    /// A name that stays the same from version to version, for whoever tells failures apart by it.
+    pub fn name(&self) -> &'static str {
+        match self.why {
+            Why::Throttled => "CallThrottled",
+            Why::Denied(_) => "CallDenied",
+            Why::NotFound(_) => "NotFound",
+            Why::State(_) => "StateRefused",
+            Why::Unanswered(_) => "CallUnanswered",
+            Why::Other(..) => "CallFailed",
+        }
+    }
+
     /// Whether the same call may succeed later with nothing changed by a person.
     pub fn passes(&self) -> bool {
         matches!(self.why, Why::Throttled | Why::State(_) | Why::Unanswered(_))

@@ -198,11 +198,7 @@ impl Finding {
             F::Unreadable { what, .. } => what.clone(),
             F::OnlyObserves | F::NoArn(_) => "plan".to_owned(),
             F::Held { .. } | F::Vetoed(_) => "run".to_owned(),
-            F::Overdue { what, .. } => match what {
-                Owed::Capacity => "capacity".to_owned(),
-                Owed::Copy { instance } => format!("copy/{instance}"),
-                Owed::Secret { name } => format!("secret/{name}"),
-            },
+            F::Overdue { what, .. } => what.id(),
             F::NeverDrilled | F::DrilledLongAgo { .. } | F::TooSlow { .. } => "drill".to_owned(),
         }
     }

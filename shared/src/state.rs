@@ -596,6 +596,11 @@ impl Snapshot {
         Ok(Write { expected: self.revision(&key), key, change: Change::Put(body) })
     }
 
+    /// A body as it was read, with what this version does not know.
+    pub fn body(&self, key: &Key) -> Option<&serde_json::Value> {
+        self.bodies.get(key)
+    }
+
     /// What this version makes of a body that it read.
     pub fn understood(&self, key: &Key) -> Option<serde_json::Value> {
         understood(key, self.bodies.get(key)?)

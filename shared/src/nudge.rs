@@ -22,6 +22,7 @@ use crate::advance::{advance, way_on};
 use crate::clock::Clock;
 use crate::event::{self, Trigger, Unreadable};
 use crate::fold::{entry, fold};
+use crate::look::{self, Answered, Question, Sight};
 use crate::plan::{ActMode, Plan};
 use crate::ports::{CallError, Change, Entry, EntryKind, Journal, JournalError, Notice, Notices, Write, Written};
 use crate::run::{Mode, Phase, Run, RunId};
@@ -45,11 +46,21 @@ pub trait Work {
     /// Puts out how things stand, once an invocation, whatever is open and whoever has the lease. It neither calls nor writes.
     fn measure(&self, _: &View) {}
 
-    /// Answers whether a failover would work now, once where it was asked, in peace while the primary serves. It changes nothing
-    /// of the workload: under a plan that only observes it is asked, too.
-    async fn readiness<J: Journal>(&mut self, _: &View, desk: &Desk<'_, J>) -> Result<Written, WorkError> {
+    /// Answers whether a failover would work now, where it was asked, in peace while the primary serves: [`Next::Idle`] once it is
+    /// said. It changes nothing of the workload: under a plan that only observes it is asked, too.
+    async fn readiness<J: Journal>(&mut self, _: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         desk.line(EntryKind::Operator, "", "`readiness` is answered by monthly-drill: invoke that");
-        Ok(Written::Done)
+        Ok(Next::Idle)
+    }
+
+    /// Whether an invocation that asked ended before it answered.
+    fn owes_readiness(&self, _: &View) -> bool {
+        false
+    }
+
+    /// Looks at what it would recover, where monthly-drill asks ([`look`]). `None`: it has nothing to look at.
+    async fn look(&mut self, _: &View) -> Option<Sight> {
+        None
     }
 
     /// One turn: observe, decide, act, record.
@@ -273,15 +284,33 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             if !std::mem::replace(&mut measured, true) {
                 work.measure(&view);
             }
-            if std::mem::take(&mut asked) {
+            if std::mem::take(&mut asked) || (work.owes_readiness(&view) && not_asked(&view).is_none()) {
                 let told = RefCell::new(Vec::new());
                 let desk = self.desk::<W>(&view, &said, &last, &told);
                 if let Some(why) = not_asked(&view) {
                     desk.line(EntryKind::Operator, "", why);
-                } else if work.readiness(&view, &desk).await? == Written::Lost {
-                    // Somebody wrote beside it: what was seen is judged over what is there now.
-                    asked = true;
+                } else {
+                    let next = work.readiness(&view, &desk).await?;
+                    let time_left = started.elapsed() + GLANCE < self.budget;
+                    if next == Next::Poll && !time_left {
+                        desk.line(EntryKind::Waiting, "", "asked; a later tick says what was seen");
+                        return Ok(self.answer::<W>(&view, said.into_inner()));
+                    }
+                    asked = next != Next::Idle;
+                    for what in told.take() {
+                        self.wake(&view, what).await;
+                    }
+                    if next == Next::Poll {
+                        tokio::time::sleep(GLANCE).await;
+                    }
                 }
+                continue;
+            }
+            if let Some(Question { asked_at }) = look::unanswered(&view, W::NAME)
+                && let Some(sight) = work.look(&view).await
+            {
+                let answer = put(&view, Key::Sight(W::NAME.to_owned()), &Answered { asked_at, sight })?;
+                self.journal.write(vec![answer], Vec::new()).await?;
                 continue;
             }
             // In `observe` mode nothing is ever changed; the watcher still looks, which is its work and changes nothing.

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::keep::keep;
+use crate::look::Question;
 use crate::plan::{Bounds, Group, InstancesDistribution, Plan, ProviderShare, ResourceId, Service};
 use crate::ports::{Change, Write};
 use crate::run::{Mode, Phase, Run, RunId};
@@ -401,6 +402,10 @@ pub enum Key {
     Progress(Part),
     /// The report that a run which is over still owes.
     Report(RunId),
+    /// Somebody asks how the standby stands.
+    Look,
+    /// What the function of this name answered.
+    Sight(String),
     /// An item of a version that knows more. It is left alone.
     Other(String),
 }
@@ -444,6 +449,8 @@ impl std::fmt::Display for Key {
             Key::Lease(name) => write!(f, "lease#{name}"),
             Key::Progress(part) => write!(f, "progress#{}", part.name()),
             Key::Report(run) => write!(f, "report#{run}"),
+            Key::Look => f.write_str("look"),
+            Key::Sight(function) => write!(f, "sight#{function}"),
             Key::Other(text) => f.write_str(text),
         }
     }
@@ -463,6 +470,8 @@ impl From<&str> for Key {
             "lease" => Key::Lease(rest.to_owned()),
             "progress" => Part::ALL.into_iter().find(|part| part.name() == rest).map_or_else(other, Key::Progress),
             "report" => Key::Report(RunId(rest.to_owned())),
+            "look" => Key::Look,
+            "sight" => Key::Sight(rest.to_owned()),
             _ => other(),
         }
     }
@@ -515,6 +524,10 @@ pub struct Snapshot {
     pub progress: Progress,
     /// An [`OwedReport`] each. Read when it is written only: the report of a run that is over must not stop the one that is open.
     pub reports: BTreeMap<RunId, serde_json::Value>,
+    /// The question that is open.
+    pub look: Option<Question>,
+    /// A [`crate::look::Answered`] each, by the function's name. Read when it is judged only.
+    pub sights: BTreeMap<String, serde_json::Value>,
     revisions: BTreeMap<Key, u64>,
     /// The bodies as they were read.
     bodies: BTreeMap<Key, serde_json::Value>,
@@ -562,6 +575,9 @@ impl Snapshot {
                 Key::Obligation(id) => drop(snapshot.obligations.insert(id.clone(), obligation(&key, id, &body)?)),
                 Key::Lease(name) => drop(snapshot.leases.insert(name.clone(), read(&key, &body)?)),
                 Key::Report(run) => drop(snapshot.reports.insert(run.clone(), body.clone())),
+                // A question that cannot be read is another version's, and nobody's to stop a recovery for.
+                Key::Look => snapshot.look = Question::deserialize(&body).ok(),
+                Key::Sight(function) => drop(snapshot.sights.insert(function.clone(), body.clone())),
                 Key::Progress(_) | Key::Other(_) => {}
             }
             snapshot.bodies.insert(key, body);
@@ -678,7 +694,8 @@ fn understood(key: &Key, body: &serde_json::Value) -> Option<serde_json::Value> 
         Key::Progress(Part::Restore) => again::<OfRun<RestoreProgress>>(body),
         Key::Progress(Part::Drill) => again::<OfRun<DrillProgress>>(body),
         Key::Report(_) => again::<OwedReport>(body),
-        Key::Plan(_) | Key::Other(_) => None,
+        // What is asked and answered is made anew each time.
+        Key::Plan(_) | Key::Look | Key::Sight(_) | Key::Other(_) => None,
     }
 }
 
@@ -708,7 +725,12 @@ mod tests {
         let resource = ResourceId("service/shop/web#blue".to_owned());
         let parts = Part::ALL.map(Key::Progress);
         let others = [Key::Head, Key::Plan(7), Key::Evidence, Key::Memory, Key::Baseline(resource), Key::Obligation("copy/x".to_owned())];
-        for key in parts.into_iter().chain(others).chain([Key::Lease("capacity".to_owned()), Key::Report(RunId("drill-1".to_owned()))]) {
+        for key in parts.into_iter().chain(others).chain([
+            Key::Lease("capacity".to_owned()),
+            Key::Report(RunId("drill-1".to_owned())),
+            Key::Look,
+            Key::Sight("scale-up".to_owned()),
+        ]) {
             assert_eq!(Key::from(key.to_string().as_str()), key);
         }
     }

@@ -72,7 +72,7 @@ impl Function {
                     reports: world.reports.clone(),
                     validate: world.validate.clone(),
                     people: world.notices.clone(),
-                    standby: world.standby(),
+                    audience: world.notices.clone(),
                     stack: world.stack(),
                 };
                 world.nudge_within(&mut work, event, budget).await

@@ -16,10 +16,9 @@ use futures_util::future::join_all;
 use relight::decide::Decision;
 use relight::decide::drill::{Action, decide, grade, recovery_time};
 use relight::decide::readiness::Stack;
-use relight::look::Look;
 use relight::nudge::{Desk, Next, View, Work, WorkError, put, remove};
 use relight::plan::{ActMode, Plan};
-use relight::ports::{EntryKind, Journal, Notice, Notices, Reports, Validate, Write, Written};
+use relight::ports::{Audience, EntryKind, Journal, Notice, Notices, Reports, Validate, Write, Written};
 use relight::report::{Report, page};
 use relight::run::{Mode, Phase, Run};
 use relight::say;
@@ -27,15 +26,15 @@ use relight::state::{DrillProgress, Key, Memory, OwedReport, Part, Snapshot, Val
 
 pub use standing::standing;
 
-pub struct MonthlyDrill<R, V, N, L> {
+pub struct MonthlyDrill<R, V, N, A> {
     pub reports: R,
     pub validate: V,
     pub people: N,
-    pub standby: L,
+    pub audience: A,
     pub stack: Stack,
 }
 
-impl<R: Reports, V: Validate, N: Notices, L: Look> Work for MonthlyDrill<R, V, N, L> {
+impl<R: Reports, V: Validate, N: Notices, A: Audience> Work for MonthlyDrill<R, V, N, A> {
     const NAME: &'static str = "monthly-drill";
     const LEASE: &'static str = "drill";
 
@@ -49,8 +48,12 @@ impl<R: Reports, V: Validate, N: Notices, L: Look> Work for MonthlyDrill<R, V, N
         say::metrics(&view.plan.name, &standing(view), view.now);
     }
 
-    async fn readiness<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Written, WorkError> {
-        readiness::look(&self.standby, &self.stack, &self.reports, view, desk).await
+    fn owes_readiness(&self, view: &View) -> bool {
+        view.snapshot.look.is_some_and(|question| question.is_left(view.now))
+    }
+
+    async fn readiness<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+        readiness::turn(&self.audience, &self.stack, &self.reports, view, desk).await
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
@@ -69,7 +72,7 @@ impl<R: Reports, V: Validate, N: Notices, L: Look> Work for MonthlyDrill<R, V, N
             let next = match (action, view.snapshot.head.run.as_ref()) {
                 (_, None) => Next::Idle,
                 (Action::AnnounceStart, Some(run)) => self.announce(view, desk, run).await?,
-                (Action::Validate(urls), Some(_)) => self.look(view, desk, &urls).await?,
+                (Action::Validate(urls), Some(_)) => self.validate(view, desk, &urls).await?,
                 (Action::EndValidation, Some(_)) => {
                     let progress = DrillProgress { validated_at: Some(desk.now()), ..progress.clone() };
                     record(view, desk, progress, EntryKind::Reached, "validation is over").await?
@@ -84,7 +87,7 @@ impl<R: Reports, V: Validate, N: Notices, L: Look> Work for MonthlyDrill<R, V, N
     }
 }
 
-impl<R: Reports, V: Validate, N: Notices, L> MonthlyDrill<R, V, N, L> {
+impl<R: Reports, V: Validate, N: Notices, A> MonthlyDrill<R, V, N, A> {
     /// Said before it is recorded: told twice is better than not at all.
     async fn announce<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, run: &Run) -> Result<Next, WorkError> {
         let latest = run.opened_at.saturating_add(view.plan.drill.deadline).unwrap_or(run.opened_at);
@@ -98,7 +101,7 @@ impl<R: Reports, V: Validate, N: Notices, L> MonthlyDrill<R, V, N, L> {
         record(view, desk, progress, EntryKind::Action, "announced the drill").await
     }
 
-    async fn look<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, urls: &[String]) -> Result<Next, WorkError> {
+    async fn validate<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, urls: &[String]) -> Result<Next, WorkError> {
         let seen = join_all(urls.iter().map(|url| self.validate.look(url))).await;
         let mut progress = view.snapshot.progress.drill.clone();
         let mut lines = Vec::new();

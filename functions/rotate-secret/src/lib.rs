@@ -20,6 +20,7 @@ use lambda_runtime::LambdaEvent;
 use relight::aws::start::{Environment, Failed};
 use relight::decide::rotation::{login_due, unfinished};
 use relight::event::{self, Trigger};
+use relight::look::{self, Sight};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::ports::{Database, Journal, Login, Secrets};
 use relight::say::Level;
@@ -47,6 +48,10 @@ impl<S: Secrets, L: Login, D: Database> Work for RotateSecret<S, L, D> {
         // A rotation may outlast its run: Active needs the secrets repointed, not rotated.
         let at_work = unfinished(&view.plan, &view.snapshot, view.now);
         at_work || (view.run().is_none() && login_due(&view.plan, &view.snapshot.memory, view.now))
+    }
+
+    async fn look(&mut self, view: &View) -> Option<Sight> {
+        Some(Sight::Secrets(look::secrets(&view.plan, &self.secrets).await))
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {

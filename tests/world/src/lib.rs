@@ -19,7 +19,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use relight::clock::Clock;
 use relight::decide::readiness::Stack;
-use relight::look::Standby;
 use relight::nudge::{Nudge, NudgeError, Work};
 use relight::plan::Plan;
 use relight::ports::{Subscriber, Topic};
@@ -31,9 +30,6 @@ pub use journal::Version;
 
 /// When every world begins: the first Monday of 2026, 00:05 UTC.
 pub const START: &str = "2026-01-05T00:05:00Z";
-
-/// The standby by the world's ports.
-pub type StandbyWorld = Standby<compute::ComputeWorld, database::DatabaseWorld, secrets::SecretsWorld, traffic::TrafficWorld, notices::MemoryNotices>;
 
 /// Everything there is, in both Regions. Clones share it.
 #[derive(Clone)]
@@ -74,17 +70,6 @@ impl World {
             validate: reports::ValidateWorld::new(calls.clone()),
             calls,
             plan,
-        }
-    }
-
-    /// The standby as the readiness check looks at it.
-    pub fn standby(&self) -> StandbyWorld {
-        Standby {
-            compute: self.compute.clone(),
-            database: self.database.clone(),
-            secrets: self.secrets.clone(),
-            traffic: self.traffic.clone(),
-            audience: self.notices.clone(),
         }
     }
 

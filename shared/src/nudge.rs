@@ -31,6 +31,9 @@ use crate::state::{Head, Key, Lease, OfRun, OwedReport, Part, Place, Snapshot, V
 
 /// How often a waiting function glances at the journal. One small read of its own table, in an open run only.
 const GLANCE: Duration = Duration::from_millis(500);
+/// So many turns of one invocation may follow each other without a wait. Each of them wrote something; who needs more reads something
+/// else than it wrote, and would write without end.
+const TURNS: u32 = 1000;
 
 /// What one function does. The loop does everything else.
 #[allow(async_fn_in_trait)] // Static dispatch on one thread.
@@ -126,6 +129,10 @@ pub enum NudgeError {
     Unreadable(Vec<Unreadable>),
     #[error("{0}")]
     Illegal(#[from] crate::run::Illegal),
+    #[error(
+        "no end after {TURNS} turns: what is written is not what is read; the next tick begins again; deploy the version before this one, {VERSION}"
+    )]
+    Endless,
 }
 
 impl NudgeError {
@@ -139,6 +146,7 @@ impl NudgeError {
             NudgeError::PlanUnread { .. } => "PlanUnread",
             NudgeError::Unreadable(_) => "EventUnreadable",
             NudgeError::Illegal(_) => "IllegalStep",
+            NudgeError::Endless => "Endless",
         }
     }
 }
@@ -214,7 +222,7 @@ impl<J: Journal> Desk<'_, J> {
 
     /// The progress of this function in the open run, as a change of its item.
     pub fn progress<T: Serialize>(&self, view: &View, part: Part, progress: &T) -> Result<Write, WorkError> {
-        let run = view.snapshot.head.run.as_ref().map(|run| run.id.clone()).unwrap_or(RunId(String::new()));
+        let run = view.snapshot.head.run.as_ref().map_or_else(RunId::none, |run| run.id.clone());
         put(view, Key::Progress(part), &OfRun { run, progress })
     }
 }
@@ -276,8 +284,14 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         let started = tokio::time::Instant::now();
         let (mut lease, mut measured) = (None, false);
         let mut asked = triggers.iter().any(Trigger::asks_readiness);
+        let mut turns = 0;
         loop {
             let view = self.look().await?;
+            turns += 1;
+            if turns > TURNS {
+                self.release(&view, &mut lease).await?;
+                return Err(NudgeError::Endless);
+            }
             if self.fold(&view, &mut triggers, &said).await? == Written::Lost || self.advance(&view, &said).await? {
                 continue;
             }
@@ -327,6 +341,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                 // scale-up must not lose a minute to scale-down's last turn: another function's lease is waited for.
                 Taken::By(other) if !other.starts_with(&format!("{}/", W::NAME)) && started.elapsed() + poll(&view) < self.budget => {
                     tokio::time::sleep(poll(&view)).await;
+                    turns = 0;
                     continue;
                 }
                 Taken::By(other) => {
@@ -360,7 +375,10 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             let time_left = started.elapsed() + poll < self.budget;
             match next {
                 Next::Again => {}
-                Next::Poll if time_left && view.run().is_some() => self.wait(&view, poll).await?,
+                Next::Poll if time_left && view.run().is_some() => {
+                    self.wait(&view, poll).await?;
+                    turns = 0;
+                }
                 // Nobody can have met a lease that was not taken: in peace one read is enough.
                 Next::Idle | Next::Poll if lease.is_none() => return Ok(self.answer::<W>(&view, said.into_inner())),
                 Next::Idle | Next::Poll => {

@@ -23,6 +23,11 @@ impl RunId {
     pub fn new(mode: Mode, at: Timestamp) -> RunId {
         RunId(format!("{mode}-{}", at.strftime("%Y%m%dT%H%M%SZ")))
     }
+
+    /// What is done while there never was a run belongs to this: who put the standby into service by hand has none.
+    pub fn none() -> RunId {
+        RunId(String::new())
+    }
 }
 
 impl fmt::Display for RunId {

@@ -583,9 +583,10 @@ impl Snapshot {
             snapshot.bodies.insert(key, body);
         }
         // Only now is the run known that the progress must belong to.
+        let run = &snapshot.head.run.as_ref().map_or_else(RunId::none, |run| run.id.clone());
         for part in Part::ALL {
             let key = Key::Progress(part);
-            let (Some(body), run) = (snapshot.bodies.get(&key), snapshot.head.run.as_ref().map(|run| &run.id)) else { continue };
+            let Some(body) = snapshot.bodies.get(&key) else { continue };
             let all = &mut snapshot.progress;
             match part {
                 Part::Capacity => all.capacity = of_run(&key, body, run)?,
@@ -648,10 +649,10 @@ fn read<T: DeserializeOwned>(key: &Key, body: &serde_json::Value) -> Result<T, S
     T::deserialize(body).map_err(|source| SnapshotError::new(key.clone(), body, source))
 }
 
-fn of_run<T: Default + DeserializeOwned>(key: &Key, body: &serde_json::Value, run: Option<&RunId>) -> Result<T, SnapshotError> {
+fn of_run<T: Default + DeserializeOwned>(key: &Key, body: &serde_json::Value, run: &RunId) -> Result<T, SnapshotError> {
     // Of another run, which another version may have been at, nothing but that is read.
     let held: OfRun<serde_json::Value> = read(key, body)?;
-    if Some(&held.run) == run { read(key, &held.progress).map_err(|error| SnapshotError { writer: writer(body), ..error }) } else { Ok(T::default()) }
+    if held.run == *run { read(key, &held.progress).map_err(|error| SnapshotError { writer: writer(body), ..error }) } else { Ok(T::default()) }
 }
 
 fn obligation(key: &Key, id: &str, body: &serde_json::Value) -> Result<Obligation, SnapshotError> {
@@ -791,6 +792,15 @@ mod tests {
         let owed = &snapshot.obligations["window/1"];
         assert_eq!((owed.id().as_str(), owed.deadline), ("window/1", at(9)));
         assert!(matches!(&owed.what, Owed::Unread { why, .. } if why.contains("`obligation#window/1` cannot be read")), "{owed:?}");
+    }
+
+    #[test]
+    fn what_was_done_without_any_run_counts_until_there_is_one() {
+        let held_out = item(Key::Progress(Part::Traffic), 1, json!({ "run": RunId::none(), "progress": { "stop_asked_at": at(0) } }));
+        let serving = item(Key::Head, 1, json!({ "serving": "standby", "run": null, "hold": null, "cool_down_until": null, "plan_version": 1 }));
+        let asked = |head: Item| Snapshot::of(vec![held_out.clone(), head]).unwrap().progress.traffic.stop_asked_at;
+        assert_eq!(asked(serving), Some(at(0)));
+        assert_eq!(asked(item(Key::Head, 2, head_in(Some("now"), "Suspected"))), None);
     }
 
     #[test]

@@ -198,7 +198,7 @@ fn obligation(view: &View, now: Timestamp) -> Obligation {
     let (run, from, lasting) = match &view.snapshot.head.run {
         Some(Run { id, mode: Mode::Drill, opened_at, .. }) => (id.clone(), *opened_at, view.plan.drill.deadline),
         Some(Run { id, mode: Mode::Failover, opened_at, .. }) => (id.clone(), *opened_at, FAILOVER_OWES),
-        None => (RunId(String::new()), now, FAILOVER_OWES),
+        None => (RunId::none(), now, FAILOVER_OWES),
     };
     Obligation { run, what: Owed::Capacity, made_at: now, deadline: from.saturating_add(lasting).unwrap_or(Timestamp::MAX) }
 }

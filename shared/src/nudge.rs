@@ -316,6 +316,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                     }
                     if next == Next::Poll {
                         tokio::time::sleep(GLANCE).await;
+                        turns = 0;
                     }
                 }
                 continue;

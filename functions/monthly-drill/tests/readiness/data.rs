@@ -2,12 +2,12 @@
 
 use relight::decide::readiness::Severity::{Blocking, Warning};
 use relight::ports::{LagSample, Stage};
-use relight::state::{Key, LoginSeen};
+use relight::state::Key;
 use relight_world::World;
 use relight_world::database::LagFeed;
 use serde_json::json;
 
-use crate::scene::{found, minutes, only, sound};
+use crate::scene::{found, minutes, only};
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_is_gone() {

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::CallError;
 use crate::plan;
@@ -54,7 +55,7 @@ pub trait Database {
 }
 
 /// A DB instance, as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Instance {
     /// `available`, `backing-up`, `modifying`, ...
     pub status: String,
@@ -90,7 +91,7 @@ impl Instance {
 }
 
 /// One minute's sample.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LagSample {
     /// The minute's beginning.
     pub at: Timestamp,

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CallError, Removal};
 use crate::event::RotationStep;
 use crate::plan;
@@ -85,7 +87,7 @@ impl Stage {
 }
 
 /// What DescribeSecret tells, without any value.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Described {
     pub arn: String,
     pub name: String,

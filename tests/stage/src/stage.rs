@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use stage_app::balancer::Balancer;
 use stage_app::fleet;
+use stage_deploy::Deployer;
 use stage_dns::Dns;
 use stage_rds::Rds;
 use stage_router::Router;
@@ -111,6 +112,7 @@ pub struct Stage {
     /// The plan in force, as a file.
     pub plan: PathBuf,
     emulators: Emulators,
+    pub(crate) deployer: Deployer,
     tasks: JoinSet<()>,
     _groups: Groups,
 }
@@ -137,8 +139,9 @@ impl Stage {
             others.push(Rising { place, ..first }.rise(name).await?);
         }
         let plan = workload.file.clone();
-        let Ground { layout, options, router, rds, dns, folder, emulators, tasks, groups, .. } = ground;
-        let stage = Stage { plan, layout, speed: options.speed, router, rds, dns, workload, others, folder, emulators, tasks, _groups: groups };
+        let Ground { layout, options, router, rds, dns, folder, deployer, emulators, tasks, groups, .. } = ground;
+        let stage =
+            Stage { plan, layout, speed: options.speed, router, rds, dns, workload, others, folder, deployer, emulators, tasks, _groups: groups };
         stage.watched().await?;
         Ok(stage)
     }

@@ -1,6 +1,6 @@
 //! The bucket of the reports, and the standby as a drill looks at it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -21,11 +21,17 @@ pub struct ReportsWorld {
     calls: Calls,
     /// Every put that was done, oldest first.
     puts: Rc<RefCell<Vec<(String, Held)>>>,
+    refuses: Rc<Cell<bool>>,
 }
 
 impl ReportsWorld {
     pub fn new(calls: Calls) -> ReportsWorld {
-        ReportsWorld { calls, puts: Rc::default() }
+        ReportsWorld { calls, puts: Rc::default(), refuses: Rc::default() }
+    }
+
+    /// The bucket takes nothing, until it does again.
+    pub fn refuse(&self, refuses: bool) {
+        self.refuses.set(refuses);
     }
 
     /// What lies in the bucket, by the run.
@@ -42,6 +48,9 @@ impl ReportsWorld {
 impl Reports for ReportsWorld {
     async fn put(&self, run: &str, json: &str, html: &str) -> Result<String, CallError> {
         self.calls.pass("s3:PutObject", Place::Standby, run, || {
+            if self.refuses.get() {
+                return Err(Why::Denied("the bucket's key is disabled".to_owned()));
+            }
             self.puts.borrow_mut().push((run.to_owned(), Held { json: json.to_owned(), html: html.to_owned() }));
             Ok(format!("s3://reports/{run}.html"))
         })

@@ -14,3 +14,4 @@ mod readiness;
 mod recovers;
 mod refused;
 mod two_plans;
+mod update;

@@ -1,6 +1,6 @@
 # Everything that a person types. Nothing is installed outside target/.
 .PHONY: setup deploy-primary deploy-secondary deploy-all check-health simulate-outage test-failover destroy
-.PHONY: help failover drill failback test test-stage privileges stage-up stage-down tools checkers build lint templates deny package
+.PHONY: help failover drill failback test test-stage scenes beside rest privileges stage-up stage-down tools checkers build lint templates deny package
 
 help:
 	@echo "make failover     the primary Region dies in front of you; Relight brings the standby up"
@@ -51,7 +51,7 @@ stage-down:
 
 lint: templates
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --test '*' -- -D warnings
 	$(DENY) check licenses bans sources
 
 # Every template below infra/; then templates that are broken in one way each, which the checkers must refuse.
@@ -71,16 +71,27 @@ deny: checkers
 package: tools
 	@sh infra/package.sh
 
-# The whole workspace at once, here as in `build`: other choices of packages choose other features, and compile the SDKs anew.
-test: tools build lint
-	rm -rf $(TARGET)/stage/coverage
-	cargo test --workspace --no-fail-fast
+# What runs on a stage mostly waits, so all else runs beside it, on what time it leaves: `nice`, and shown when it is over.
+test: tools build
+	cargo test --workspace --no-run --all-targets --test '*'
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 scenes beside
 	@$(MAKE) --no-print-directory privileges
 
-test-stage: tools build
-	rm -rf $(TARGET)/stage/coverage
-	cargo test --workspace --no-fail-fast --test ends --test conformance --test events --test everyday --test scenes -- --test-threads 1
+BESIDE := $(TARGET)/beside.log
+beside:
+	@echo "lints and all other tests run beside the stage; what they say is in $(BESIDE), and here when they are over"
+	@nice -n 10 $(MAKE) --no-print-directory --keep-going lint rest >$(BESIDE) 2>&1; code=$$?; cat $(BESIDE); exit $$code
+
+rest:
+	cargo test --workspace --no-fail-fast
+
+test-stage: tools build scenes
 	@$(MAKE) --no-print-directory privileges
+
+# The whole workspace at once, here as in `build`: other choices of packages choose other features, and compile the SDKs anew.
+scenes:
+	@rm -rf $(TARGET)/stage/coverage
+	cargo test --workspace --no-fail-fast --test ends --test conformance --test events --test everyday --test scenes
 
 # The roles are judged last, by what all scenes asked of them: what nobody needed is no role's to have.
 privileges:

@@ -17,9 +17,8 @@ cd "$root"
 # cargo-lambda finds its linker, zig, by this Python.
 export PATH="$venv/bin:$PATH"
 
-# A panic ends the process (panic = "abort"), so that nothing ever unwinds and the tables for it are dead weight.
 separator=$(printf '\037')
-flags="-Cforce-unwind-tables=no"
+flags="-Cforce-unwind-tables=no$separator-Clink-arg=-Wl,-T,infra/package.ld"
 # Where two fit a path the later one holds, so that it makes no difference whether target/ lies in this folder.
 for path in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust" "$root=/relight" "$target=/target"; do
     flags="$flags$separator--remap-path-prefix=$path"

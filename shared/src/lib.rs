@@ -16,6 +16,7 @@ pub mod decide;
 pub mod event;
 pub mod evidence;
 pub mod fold;
+pub mod keep;
 pub mod look;
 pub mod nudge;
 pub mod plan;

@@ -1,66 +1,149 @@
-//! Looking at the standby: every read that the readiness check needs, side by side. It changes nothing, and asks neither the
-//! primary Region nor us-east-1.
+//! Looking at the standby, by those who would recover it: every read that the readiness check needs.
+//!
+//! ```text
+//! monthly-drill    asks: the item `look` in the journal, and a progress notice that wakes everybody
+//! scale-up         `sight#scale-up`          services, groups
+//! promote-replica  `sight#promote-replica`   replicas and their lag
+//! rotate-secret    `sight#rotate-secret`     secrets
+//! switch-traffic   `sight#switch-traffic`    STOP, users' name
+//! monthly-drill    reads them, looks who listens, judges
+//! ```
+//!
+//! So a look shows more than the state of things: that the notice arrives, that each function starts, and that its own role
+//! reaches what the plan names. Nobody else needs the right to read it all. Only the journal is written, and neither the
+//! primary Region nor us-east-1 is asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::decide::lag::window;
-use crate::decide::readiness::{Seen, Things};
+use crate::decide::readiness::Things;
+use crate::nudge::View;
 use crate::plan::Plan;
-use crate::ports::{Audience, Compute, Database, GroupName, ReplicaId, Secrets, ServiceName, Topic, Traffic};
+use crate::ports::{
+    Audience, CallError, Compute, Database, Described, Fetched, Found, GroupName, GroupState, Instance, LagSample, ReplicaId, Resolved, Secrets,
+    ServiceName, ServiceState, Setback, Subscriber, Topic, Traffic,
+};
 
-/// Whoever can look. One type parameter in place of five.
-#[allow(async_fn_in_trait)] // Static dispatch on one thread: nobody needs the future to be Send.
-pub trait Look {
-    async fn look(&self, plan: &Plan, now: Timestamp) -> Seen;
+/// Who answers.
+pub const LOOKERS: [&str; 4] = ["scale-up", "promote-replica", "rotate-secret", "switch-traffic"];
+
+/// How long an answer is waited for. A notice that is lost costs no answer: the tick wakes each function once a minute.
+pub const PATIENCE: SignedDuration = SignedDuration::from_secs(75);
+
+/// Who asked has judged by now, or ended before: a tick judges in its place.
+const LEFT: SignedDuration = SignedDuration::from_secs(90);
+
+/// Answers this old say nothing of now.
+const FORGOTTEN: SignedDuration = SignedDuration::from_mins(10);
+
+/// Somebody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    pub asked_at: Timestamp,
 }
 
-/// The standby Region by its ports.
-#[derive(Debug, Clone)]
-pub struct Standby<C, D, S, T, A> {
-    pub compute: C,
-    pub database: D,
-    pub secrets: S,
-    pub traffic: T,
-    pub audience: A,
-}
+impl Question {
+    pub fn is_forgotten(&self, now: Timestamp) -> bool {
+        now.duration_since(self.asked_at) > FORGOTTEN
+    }
 
-impl<C: Compute, D: Database, S: Secrets, T: Traffic, A: Audience> Look for Standby<C, D, S, T, A> {
-    async fn look(&self, plan: &Plan, now: Timestamp) -> Seen {
-        let launches = join_all(plan.groups.iter().map(async |group| {
-            let name = GroupName(group.name.clone());
-            let launch = self.compute.failed_launch(&name).await.map_err(Arc::new);
-            (name, launch)
-        }));
-        let (from, to) = window(now, now);
-        let lags = join_all(plan.databases.iter().map(async |database| {
-            let samples = self.database.lag_samples(&ReplicaId::of(database), from, to).await;
-            (database.name.clone(), samples.map_err(Arc::new))
-        }));
-        let audience = join_all(Topic::ALL.map(async |topic| (topic, self.audience.audience(topic).await.map_err(Arc::new))));
-        // Boxed: side by side the futures nest deeper than the compiler follows.
-        let things = Box::pin(things(plan, &self.compute, &self.database, &self.secrets, &self.traffic));
-        let (stop, names) = (self.traffic.stop_is_present(&plan.traffic), &plan.traffic);
-        let (record, standby) = (self.traffic.resolve(&names.record), self.traffic.resolve(&names.standby));
-        let (things, launches, lags, audience, stop, record, standby) =
-            tokio::join!(things, Box::pin(launches), Box::pin(lags), Box::pin(audience), Box::pin(stop), Box::pin(record), Box::pin(standby));
-        Seen {
-            things,
-            launches: launches.into_iter().collect(),
-            lags: lags.into_iter().collect(),
-            stop: stop.map_err(Arc::new),
-            record: Arc::new(record),
-            standby: Arc::new(standby),
-            audience: audience.into_iter().collect(),
-        }
+    pub fn is_left(&self, now: Timestamp) -> bool {
+        now.duration_since(self.asked_at) > LEFT && !self.is_forgotten(now)
+    }
+
+    /// No answer is waited for any longer.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now.duration_since(self.asked_at) >= PATIENCE
     }
 }
 
-/// What the plan names, as it stands: the part that `relight plan put` looks at, too.
-pub async fn things<C: Compute, D: Database, S: Secrets, T: Traffic>(plan: &Plan, compute: &C, database: &D, secrets: &S, traffic: &T) -> Things {
+/// What one function saw, and which question it answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answered {
+    pub asked_at: Timestamp,
+    #[serde(flatten)]
+    pub sight: Sight,
+}
+
+/// What one function saw with its own role.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sight {
+    Compute(ComputeSight),
+    Databases(DatabaseSight),
+    Secrets(SecretSight),
+    Traffic(TrafficSight),
+}
+
+/// A read that failed is kept: it is a finding, too.
+pub type Read<N, S> = BTreeMap<N, Result<S, Arc<CallError>>>;
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ComputeSight {
+    #[serde(with = "read")]
+    pub services: Found<ServiceName, ServiceState>,
+    #[serde(with = "read")]
+    pub groups: Found<GroupName, GroupState>,
+    /// Of each cluster in which the plan wants a strategy.
+    #[serde(with = "read")]
+    pub providers: Found<String, BTreeSet<String>>,
+    /// Why each group's last launch failed, where it did.
+    #[serde(with = "read")]
+    pub launches: Read<GroupName, Option<Setback>>,
+}
+
+/// By the plan's name of the database.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct DatabaseSight {
+    #[serde(with = "read")]
+    pub replicas: Found<String, Instance>,
+    #[serde(with = "read")]
+    pub lags: Read<String, Vec<LagSample>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SecretSight {
+    #[serde(with = "read")]
+    pub secrets: Found<String, Described>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrafficSight {
+    /// The STOP object, asked for without credentials.
+    pub public: Fetched,
+    #[serde(with = "shared")]
+    pub stop: Arc<Result<bool, CallError>>,
+    /// What users' name and the standby's stand for.
+    #[serde(with = "shared")]
+    pub record: Arc<Result<Resolved, CallError>>,
+    #[serde(with = "shared")]
+    pub standby: Arc<Result<Resolved, CallError>>,
+}
+
+/// The question that `function` has not yet answered: nobody looks while a run is open, which shows it, or while the standby
+/// serves, and there is no other.
+pub fn unanswered(view: &View, function: &str) -> Option<Question> {
+    let question = view.snapshot.look.filter(|question| !question.is_forgotten(view.now))?;
+    let answered = view.snapshot.sights.get(function).and_then(|body| Question::deserialize(body).ok());
+    (view.run().is_none() && !view.standby_serves() && answered != Some(question)).then_some(question)
+}
+
+pub async fn compute<C: Compute>(plan: &Plan, compute: &C) -> ComputeSight {
+    let launches = join_all(plan.groups.iter().map(async |group| {
+        let name = GroupName(group.name.clone());
+        let launch = compute.failed_launch(&name).await.map_err(Arc::new);
+        (name, launch)
+    }));
+    let (sight, launches) = tokio::join!(Box::pin(resources(plan, compute)), Box::pin(launches));
+    ComputeSight { launches: launches.into_iter().collect(), ..sight }
+}
+
+async fn resources<C: Compute>(plan: &Plan, compute: &C) -> ComputeSight {
     let services: Vec<ServiceName> = plan.services.iter().map(ServiceName::of).collect();
     let groups: Vec<GroupName> = plan.groups.iter().map(|group| GroupName(group.name.clone())).collect();
     let with_strategy = plan.services.iter().filter(|service| !service.capacity_providers.is_empty());
@@ -69,24 +152,147 @@ pub async fn things<C: Compute, D: Database, S: Secrets, T: Traffic>(plan: &Plan
         let found = compute.capacity_providers(cluster).await;
         (cluster.clone(), found.map_err(Arc::new))
     }));
-    let replicas = join_all(plan.databases.iter().map(async |held| {
+    // Boxed: side by side the futures nest deeper than the compiler follows.
+    let (services, groups, providers) = tokio::join!(Box::pin(compute.services(&services)), Box::pin(compute.groups(&groups)), Box::pin(providers));
+    ComputeSight { services, groups, providers: providers.into_iter().collect(), launches: BTreeMap::new() }
+}
+
+pub async fn databases<D: Database>(plan: &Plan, database: &D, now: Timestamp) -> DatabaseSight {
+    let (from, to) = window(now, now);
+    let lags = join_all(plan.databases.iter().map(async |held| {
+        let samples = database.lag_samples(&ReplicaId::of(held), from, to).await;
+        (held.name.clone(), samples.map_err(Arc::new))
+    }));
+    let (replicas, lags) = tokio::join!(Box::pin(replicas(plan, database)), Box::pin(lags));
+    DatabaseSight { replicas, lags: lags.into_iter().collect() }
+}
+
+async fn replicas<D: Database>(plan: &Plan, database: &D) -> Found<String, Instance> {
+    let replicas = plan.databases.iter().map(async |held| {
         let found = database.replica(&ReplicaId::of(held)).await;
         (held.name.clone(), found.map_err(Arc::new))
-    }));
-    let described = join_all(plan.secrets.iter().map(async |secret| {
+    });
+    join_all(replicas).await.into_iter().collect()
+}
+
+pub async fn secrets<S: Secrets>(plan: &Plan, secrets: &S) -> SecretSight {
+    let described = plan.secrets.iter().map(async |secret| {
         let found = secrets.describe(&secret.name).await;
         (secret.name.clone(), found.map_err(Arc::new))
-    }));
-    let (services, groups) = (compute.services(&services), compute.groups(&groups));
+    });
+    SecretSight { secrets: join_all(described).await.into_iter().collect() }
+}
+
+pub async fn traffic<T: Traffic>(plan: &Plan, traffic: &T) -> TrafficSight {
+    let names = &plan.traffic;
+    let (public, stop) = (traffic.stop_as_checkers_see_it(names), traffic.stop_is_present(names));
+    let (record, standby) = (traffic.resolve(&names.record), traffic.resolve(&names.standby));
+    let (public, stop, record, standby) = tokio::join!(Box::pin(public), Box::pin(stop), Box::pin(record), Box::pin(standby));
+    TrafficSight { public, stop: Arc::new(stop), record: Arc::new(record), standby: Arc::new(standby) }
+}
+
+/// Who is subscribed to what.
+pub async fn audience<A: Audience>(audience: &A) -> Read<Topic, Vec<Subscriber>> {
+    let asked = Topic::ALL.map(async |topic| (topic, audience.audience(topic).await.map_err(Arc::new)));
+    join_all(asked).await.into_iter().collect()
+}
+
+/// What the plan names, as it stands: what `relight plan put` looks at before a plan is in force.
+pub async fn things<C: Compute, D: Database, S: Secrets, T: Traffic>(plan: &Plan, compute: &C, database: &D, held: &S, traffic: &T) -> Things {
     let stop = traffic.stop_as_checkers_see_it(&plan.traffic);
-    let (services, groups, providers, replicas, secrets, stop) =
-        tokio::join!(Box::pin(services), Box::pin(groups), Box::pin(providers), Box::pin(replicas), Box::pin(described), Box::pin(stop));
-    Things {
-        services,
-        groups,
-        providers: providers.into_iter().collect(),
-        replicas: replicas.into_iter().collect(),
-        secrets: secrets.into_iter().collect(),
-        stop,
+    let (compute, replicas, secrets, stop) =
+        tokio::join!(Box::pin(resources(plan, compute)), Box::pin(replicas(plan, database)), Box::pin(secrets(plan, held)), Box::pin(stop));
+    Things { compute, replicas, secrets, stop }
+}
+
+/// As a list of pairs: a name of two parts is no key in JSON.
+mod read {
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    pub(super) fn serialize<N: Serialize, S: Serialize, Z: Serializer>(read: &Read<N, S>, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        serializer.collect_seq(read.iter().map(|(name, read)| (name, read.as_ref().map_err(Arc::as_ref))))
+    }
+
+    pub(super) fn deserialize<'de, N: Deserialize<'de> + Ord, S: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Read<N, S>, D::Error> {
+        let pairs: Vec<(N, Result<S, CallError>)> = Vec::deserialize(deserializer)?;
+        Ok(pairs.into_iter().map(|(name, read)| (name, read.map_err(Arc::new))).collect())
+    }
+}
+
+/// What is shared while it is judged.
+mod shared {
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    pub(super) fn serialize<T: Serialize, Z: Serializer>(value: &Arc<T>, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        value.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ports::Why;
+
+    #[test]
+    fn what_one_function_saw_another_reads_as_it_was_seen_errors_and_all() {
+        let web = ServiceName { cluster: "shop".to_owned(), name: "web".to_owned() };
+        let denied = || Arc::new(CallError::new("ecs:DescribeServices", Why::Denied("AccessDenied: no".to_owned())));
+        let broken = Arc::new(CallError::new("autoscaling:DescribeAutoScalingGroups", Why::Other("odd".to_owned(), Some("its source".into()))));
+        let compute = ComputeSight {
+            services: [(web, Err(denied()))].into(),
+            groups: [(GroupName("workers".to_owned()), Err(broken))].into(),
+            providers: [("shop".to_owned(), Ok(Some(["FARGATE".to_owned()].into())))].into(),
+            launches: [(GroupName("workers".to_owned()), Ok(None))].into(),
+        };
+        let traffic = TrafficSight {
+            public: Fetched::Silent("time-out".to_owned()),
+            stop: Arc::new(Ok(false)),
+            record: Arc::new(Err(CallError::new("DNS", Why::NotFound("NXDOMAIN".to_owned())))),
+            standby: Arc::new(Ok(Resolved { names: vec!["a".to_owned()], addresses: ["192.0.2.1".parse().unwrap()].into() })),
+        };
+        let samples = vec![LagSample { at: "2026-01-05T00:05:00Z".parse().unwrap(), seconds: Some(-1.0) }];
+        let replica = Instance { status: "available".to_owned(), ..Instance::default() };
+        let databases = DatabaseSight {
+            replicas: [("orders".to_owned(), Ok(Some(replica))), ("bills".to_owned(), Ok(None))].into(),
+            lags: [("orders".to_owned(), Ok(samples))].into(),
+        };
+        let secrets = SecretSight { secrets: [("shop/app".to_owned(), Ok(Some(Described::default())))].into() };
+        let asked_at = "2026-01-05T00:05:00Z".parse().unwrap();
+        for sight in [Sight::Compute(compute), Sight::Traffic(traffic), Sight::Databases(databases), Sight::Secrets(secrets)] {
+            let answered = Answered { asked_at, sight };
+            let body = serde_json::to_value(&answered).unwrap();
+            let again = Answered::deserialize(&body).unwrap();
+            // The source of an error stays behind; its sentence does not.
+            let said = |answered: &Answered| format!("{answered:?}").replace("Some(\"its source\")", "None");
+            assert_eq!(said(&again), said(&answered), "{body}");
+            assert_eq!(Question::deserialize(&body).unwrap(), Question { asked_at });
+        }
+    }
+
+    #[test]
+    fn an_answer_to_an_older_question_is_none() {
+        let (now, before) = ("2026-01-05T00:35:00Z", "2026-01-05T00:05:00Z");
+        let mut situation = crate::situations::Situation::peace();
+        situation.journal.look = Some(Question { asked_at: now.parse().unwrap() });
+        situation.journal.sights.insert("scale-up".to_owned(), json!({ "asked_at": before, "compute": {} }));
+        let view = View { plan: situation.plan, snapshot: situation.journal, now: now.parse().unwrap() };
+        assert!(unanswered(&view, "scale-up").is_some());
+        let mut answered = view.clone();
+        answered.snapshot.sights.insert("scale-up".to_owned(), json!({ "asked_at": now, "compute": {} }));
+        assert_eq!(unanswered(&answered, "scale-up"), None);
+        let later = View { now: "2026-01-05T00:46:00Z".parse().unwrap(), ..view };
+        assert_eq!(unanswered(&later, "scale-up"), None, "who asked has gone long since");
     }
 }

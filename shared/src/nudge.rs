@@ -22,14 +22,18 @@ use crate::advance::{advance, way_on};
 use crate::clock::Clock;
 use crate::event::{self, Trigger, Unreadable};
 use crate::fold::{entry, fold};
+use crate::look::{self, Answered, Question, Sight};
 use crate::plan::{ActMode, Plan};
 use crate::ports::{CallError, Change, Entry, EntryKind, Journal, JournalError, Notice, Notices, Write, Written};
 use crate::run::{Mode, Phase, Run, RunId};
 use crate::say::{Answer, Level, Voice};
-use crate::state::{Head, Key, Lease, OfRun, Part, Place, Snapshot};
+use crate::state::{Head, Key, Lease, OfRun, OwedReport, Part, Place, Snapshot, VERSION};
 
 /// How often a waiting function glances at the journal. One small read of its own table, in an open run only.
 const GLANCE: Duration = Duration::from_millis(500);
+/// So many turns of one invocation may follow each other without a wait. Each of them wrote something; who needs more reads something
+/// else than it wrote, and would write without end.
+const TURNS: u32 = 1000;
 
 /// What one function does. The loop does everything else.
 #[allow(async_fn_in_trait)] // Static dispatch on one thread.
@@ -45,11 +49,21 @@ pub trait Work {
     /// Puts out how things stand, once an invocation, whatever is open and whoever has the lease. It neither calls nor writes.
     fn measure(&self, _: &View) {}
 
-    /// Answers whether a failover would work now, once where it was asked, in peace while the primary serves. It changes nothing
-    /// of the workload: under a plan that only observes it is asked, too.
-    async fn readiness<J: Journal>(&mut self, _: &View, desk: &Desk<'_, J>) -> Result<Written, WorkError> {
+    /// Answers whether a failover would work now, where it was asked, in peace while the primary serves: [`Next::Idle`] once it is
+    /// said. It changes nothing of the workload: under a plan that only observes it is asked, too.
+    async fn readiness<J: Journal>(&mut self, _: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         desk.line(EntryKind::Operator, "", "`readiness` is answered by monthly-drill: invoke that");
-        Ok(Written::Done)
+        Ok(Next::Idle)
+    }
+
+    /// Whether an invocation that asked ended before it answered.
+    fn owes_readiness(&self, _: &View) -> bool {
+        false
+    }
+
+    /// Looks at what it would recover, where monthly-drill asks ([`look`]). `None`: it has nothing to look at.
+    async fn look(&mut self, _: &View) -> Option<Sight> {
+        None
     }
 
     /// One turn: observe, decide, act, record.
@@ -108,12 +122,33 @@ pub enum NudgeError {
     Work(#[from] WorkError),
     #[error("no plan in the journal; `relight plan put relight.toml` puts one")]
     NoPlan,
-    #[error("the plan in the journal cannot be read: {0}; put a corrected one")]
-    BadPlan(#[from] toml::de::Error),
+    /// A key that is not known is not passed over: it may name a database that would be left behind.
+    #[error("version {version} of the plan cannot be read by this version of Relight, {VERSION}: {source}nothing was changed; {remedy}")]
+    PlanUnread { version: u64, remedy: &'static str, source: toml::de::Error },
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Unreadable(Vec<Unreadable>),
     #[error("{0}")]
     Illegal(#[from] crate::run::Illegal),
+    #[error(
+        "no end after {TURNS} turns: what is written is not what is read; the next tick begins again; deploy the version before this one, {VERSION}"
+    )]
+    Endless,
+}
+
+impl NudgeError {
+    /// A name that stays the same from version to version: Lambda's error type, which dead letters and who invokes a function see.
+    pub fn name(&self) -> &'static str {
+        match self {
+            NudgeError::Journal(error) | NudgeError::Work(WorkError::Journal(error)) => error.name(),
+            NudgeError::Work(WorkError::Call(error)) => error.name(),
+            NudgeError::Work(WorkError::Shape(..)) => "Unwritable",
+            NudgeError::NoPlan => "NoPlan",
+            NudgeError::PlanUnread { .. } => "PlanUnread",
+            NudgeError::Unreadable(_) => "EventUnreadable",
+            NudgeError::Illegal(_) => "IllegalStep",
+            NudgeError::Endless => "Endless",
+        }
+    }
 }
 
 /// Where a turn writes what it did: progress, baseline, obligations, each with its sentence.
@@ -175,6 +210,11 @@ impl<J: Journal> Desk<'_, J> {
         self.told.borrow_mut().push(what.into());
     }
 
+    /// As [`Desk::write`], with the line in the history of a run that is over, whichever is open.
+    pub async fn write_of(&self, run: &RunId, changes: Vec<Write>, line: Option<Entry>) -> Result<Written, JournalError> {
+        self.journal.write(changes, line.map(|line| (run.clone(), line)).into_iter().collect()).await
+    }
+
     /// The history of a run, for its report.
     pub async fn history(&self, run: &RunId) -> Result<Vec<Entry>, JournalError> {
         self.journal.history(run).await
@@ -182,16 +222,14 @@ impl<J: Journal> Desk<'_, J> {
 
     /// The progress of this function in the open run, as a change of its item.
     pub fn progress<T: Serialize>(&self, view: &View, part: Part, progress: &T) -> Result<Write, WorkError> {
-        let run = view.snapshot.head.run.as_ref().map(|run| run.id.clone()).unwrap_or(RunId(String::new()));
+        let run = view.snapshot.head.run.as_ref().map_or_else(RunId::none, |run| run.id.clone());
         put(view, Key::Progress(part), &OfRun { run, progress })
     }
 }
 
 /// A change of an item on the condition of what the view saw.
 pub fn put<T: Serialize>(view: &View, key: Key, body: &T) -> Result<Write, WorkError> {
-    let expected = view.snapshot.revision(&key);
-    let body = serde_json::to_value(body).map_err(|source| WorkError::Shape("an item", source))?;
-    Ok(Write { key, expected, change: Change::Put(body) })
+    view.snapshot.write(key, body).map_err(|source| WorkError::Shape("an item", source))
 }
 
 /// The removal of an item on the condition of what the view saw.
@@ -246,23 +284,48 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         let started = tokio::time::Instant::now();
         let (mut lease, mut measured) = (None, false);
         let mut asked = triggers.iter().any(Trigger::asks_readiness);
+        let mut turns = 0;
         loop {
             let view = self.look().await?;
+            turns += 1;
+            if turns > TURNS {
+                self.release(&view, &mut lease).await?;
+                return Err(NudgeError::Endless);
+            }
             if self.fold(&view, &mut triggers, &said).await? == Written::Lost || self.advance(&view, &said).await? {
                 continue;
             }
             if !std::mem::replace(&mut measured, true) {
                 work.measure(&view);
             }
-            if std::mem::take(&mut asked) {
+            if std::mem::take(&mut asked) || (work.owes_readiness(&view) && not_asked(&view).is_none()) {
                 let told = RefCell::new(Vec::new());
                 let desk = self.desk::<W>(&view, &said, &last, &told);
                 if let Some(why) = not_asked(&view) {
                     desk.line(EntryKind::Operator, "", why);
-                } else if work.readiness(&view, &desk).await? == Written::Lost {
-                    // Somebody wrote beside it: what was seen is judged over what is there now.
-                    asked = true;
+                } else {
+                    let next = work.readiness(&view, &desk).await?;
+                    let time_left = started.elapsed() + GLANCE < self.budget;
+                    if next == Next::Poll && !time_left {
+                        desk.line(EntryKind::Waiting, "", "asked; a later tick says what was seen");
+                        return Ok(self.answer::<W>(&view, said.into_inner()));
+                    }
+                    asked = next != Next::Idle;
+                    for what in told.take() {
+                        self.wake(&view, what).await;
+                    }
+                    if next == Next::Poll {
+                        tokio::time::sleep(GLANCE).await;
+                        turns = 0;
+                    }
                 }
+                continue;
+            }
+            if let Some(Question { asked_at }) = look::unanswered(&view, W::NAME)
+                && let Some(sight) = work.look(&view).await
+            {
+                let answer = put(&view, Key::Sight(W::NAME.to_owned()), &Answered { asked_at, sight })?;
+                self.journal.write(vec![answer], Vec::new()).await?;
                 continue;
             }
             // In `observe` mode nothing is ever changed; the watcher still looks, which is its work and changes nothing.
@@ -279,6 +342,7 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
                 // scale-up must not lose a minute to scale-down's last turn: another function's lease is waited for.
                 Taken::By(other) if !other.starts_with(&format!("{}/", W::NAME)) && started.elapsed() + poll(&view) < self.budget => {
                     tokio::time::sleep(poll(&view)).await;
+                    turns = 0;
                     continue;
                 }
                 Taken::By(other) => {
@@ -312,7 +376,10 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
             let time_left = started.elapsed() + poll < self.budget;
             match next {
                 Next::Again => {}
-                Next::Poll if time_left && view.run().is_some() => self.wait(&view, poll).await?,
+                Next::Poll if time_left && view.run().is_some() => {
+                    self.wait(&view, poll).await?;
+                    turns = 0;
+                }
                 // Nobody can have met a lease that was not taken: in peace one read is enough.
                 Next::Idle | Next::Poll if lease.is_none() => return Ok(self.answer::<W>(&view, said.into_inner())),
                 Next::Idle | Next::Poll => {
@@ -358,8 +425,15 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
 
     async fn look(&self) -> Result<View, NudgeError> {
         let snapshot = self.journal.read().await?;
-        let (_, text) = snapshot.plan_text().ok_or(NudgeError::NoPlan)?;
-        let plan = Plan::stored(text)?;
+        let (version, text) = snapshot.plan_text().ok_or(NudgeError::NoPlan)?;
+        let plan = Plan::stored(text).map_err(|source| NudgeError::PlanUnread {
+            version,
+            remedy: match snapshot.head.open_run() {
+                Some(_) => "the open run follows it: deploy the version of Relight that knows it",
+                None => "deploy the version of Relight that knows it, or put a plan that this one knows",
+            },
+            source,
+        })?;
         Ok(View { plan, snapshot, now: self.clock.now() })
     }
 
@@ -368,13 +442,12 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         let mut wrote = Written::Done;
         while let Some(trigger) = triggers.first() {
             let folded = fold(&view.plan, &view.snapshot, trigger, self.voice.function, view.now);
-            let put = |key: Key, body: Value| Write { expected: view.snapshot.revision(&key), key, change: Change::Put(body) };
             let mut changes = Vec::new();
             if let Some(head) = &folded.head {
-                changes.push(put(Key::Head, serde_json::to_value(head).map_err(shape)?));
+                changes.push(view.snapshot.write(Key::Head, head).map_err(shape)?);
             }
             if let Some(evidence) = &folded.evidence {
-                changes.push(put(Key::Evidence, serde_json::to_value(evidence).map_err(shape)?));
+                changes.push(view.snapshot.write(Key::Evidence, evidence).map_err(shape)?);
             }
             let changed = !changes.is_empty();
             if changed && self.journal.write(changes, folded.entries).await? == Written::Lost {
@@ -402,11 +475,12 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
     async fn advance(&self, view: &View, said: &RefCell<Vec<String>>) -> Result<bool, NudgeError> {
         let Some(due) = advance(&view.plan, &view.snapshot, view.now)? else { return Ok(false) };
         let Some(run) = due.head.run.clone() else { return Ok(false) };
-        let mut changes = vec![Write {
-            key: Key::Head,
-            expected: view.snapshot.revision(&Key::Head),
-            change: Change::Put(serde_json::to_value(&due.head).map_err(shape)?),
-        }];
+        let mut changes = vec![view.snapshot.write(Key::Head, &due.head).map_err(shape)?];
+        if !run.is_open() {
+            let (_, plan) = view.snapshot.plan_text().ok_or(NudgeError::NoPlan)?;
+            let owed = OwedReport { run: run.clone(), plan: plan.to_owned(), progress: view.snapshot.progress.clone() };
+            changes.push(view.snapshot.write(Key::Report(run.id.clone()), &owed).map_err(shape)?);
+        }
         if view.snapshot.head.run.as_ref().is_none_or(|was| was.id != run.id) {
             // The items of the last run make room.
             changes.extend(Part::ALL.into_iter().map(Key::Progress).filter(|key| view.snapshot.revision(key).is_some()).map(|key| remove(view, key)));

@@ -17,7 +17,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(pub String);
 
@@ -25,6 +25,11 @@ impl RunId {
     /// `failover-20260105T000511Z`: sorts by time, and reads in a report's file name.
     pub fn new(mode: Mode, at: Timestamp) -> RunId {
         RunId(format!("{mode}-{}", at.strftime("%Y%m%dT%H%M%SZ")))
+    }
+
+    /// What is done while there never was a run belongs to this: who put the standby into service by hand has none.
+    pub fn none() -> RunId {
+        RunId(String::new())
     }
 }
 

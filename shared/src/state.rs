@@ -8,19 +8,33 @@
 //! The first partition is small and read whole, in one strongly consistent query. Each item has a revision; a change is a
 //! write on the condition of that revision. The head is changed only by transitions and by the operator; every part
 //! writes its progress into an item of its own, so that parts that work side by side do not contend.
+//!
+//! Two versions of the functions share it while a deployment rolls, and after one was taken back. So every change goes through
+//! [`Snapshot::write`], which keeps what this version does not know; an item of an unknown key is nobody's business here; and
+//! where a decision depends on what cannot be read, nothing is decided ([`SnapshotError`]).
 
 mod home;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
+use crate::keep::keep;
+use crate::look::Question;
 use crate::plan::{Bounds, Group, InstancesDistribution, Plan, ProviderShare, ResourceId, Service};
+use crate::ports::{Change, Write};
 use crate::run::{Mode, Phase, Run, RunId};
 
 pub use home::{HomeComparison, HomeDatabase, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape};
+
+/// The version that speaks. Each item carries the one that wrote it last.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The key in each body under which that stands.
+const WRITER: &str = "writer";
 
 /// Which Region answers users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -59,29 +73,42 @@ impl Head {
     }
 }
 
-/// What a resource looked like before it was first touched; scale-down restores exactly that.
+/// What a resource looked like before it was first touched; scale-down restores exactly that. So a field that is not known is not
+/// passed over: restored without it, the baseline would be freed and the rest of it lost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Baseline {
-    Service { cluster: String, name: String, desired: u32, scaling: Option<Bounds>, capacity_providers: Vec<ProviderShare> },
-    Group { name: String, min: u32, desired: u32, max: u32, instances: Option<InstancesDistribution> },
+    Service {
+        cluster: String,
+        name: String,
+        desired: u32,
+        scaling: Option<Bounds>,
+        capacity_providers: Vec<ProviderShare>,
+    },
+    Group {
+        name: String,
+        min: u32,
+        desired: u32,
+        max: u32,
+        instances: Option<InstancesDistribution>,
+    },
+    /// Another version recorded it, and this one cannot restore it. It holds its place: nothing else is recorded in it, and
+    /// nothing counts as restored while it stands.
+    #[serde(skip)]
+    Unread {
+        why: String,
+    },
 }
 
 impl Baseline {
-    pub fn id(&self) -> ResourceId {
-        match self {
-            Baseline::Service { cluster, name, .. } => ResourceId(format!("service/{cluster}/{name}")),
-            Baseline::Group { name, .. } => ResourceId(format!("group/{name}")),
-        }
-    }
-
-    /// The baseline as the size that a plan would ask for.
-    pub fn as_target(&self) -> CapacityTarget {
+    /// The baseline as the size that a plan would ask for; else why not.
+    pub fn as_target(&self) -> Result<CapacityTarget, String> {
         match self.clone() {
             Baseline::Service { cluster, name, desired, scaling, capacity_providers } => {
-                CapacityTarget::Service(Service { cluster, name, desired, scaling, capacity_providers })
+                Ok(CapacityTarget::Service(Service { cluster, name, desired, scaling, capacity_providers }))
             }
-            Baseline::Group { name, min, desired, max, instances } => CapacityTarget::Group(Group { name, min, desired, max, instances }),
+            Baseline::Group { name, min, desired, max, instances } => Ok(CapacityTarget::Group(Group { name, min, desired, max, instances })),
+            Baseline::Unread { why } => Err(why),
         }
     }
 }
@@ -111,16 +138,26 @@ pub enum Owed {
     Copy { instance: String },
     /// A disposable secret. Never sleeps.
     Secret { name: String },
+    /// Another version made it, and this one cannot undo it.
+    #[serde(skip)]
+    Unread { id: String, why: String },
 }
 
-impl Obligation {
-    /// The last part of its key; one obligation a thing.
+impl Owed {
+    /// The last part of its obligation's key; one obligation a thing.
     pub fn id(&self) -> String {
-        match &self.what {
+        match self {
             Owed::Capacity => "capacity".to_owned(),
             Owed::Copy { instance } => format!("copy/{instance}"),
             Owed::Secret { name } => format!("secret/{name}"),
+            Owed::Unread { id, .. } => id.clone(),
         }
+    }
+}
+
+impl Obligation {
+    pub fn id(&self) -> String {
+        self.what.id()
     }
 }
 
@@ -132,7 +169,8 @@ pub struct Lease {
 }
 
 /// What the parts have done in one run. The items of an older run read as empty.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Progress {
     pub capacity: CapacityProgress,
     pub promotion: PromotionProgress,
@@ -177,6 +215,7 @@ pub struct PromotionProgress {
     /// The drill's disposable copies, by the plan's name of the database.
     pub copies: BTreeMap<String, CopyStep>,
     /// A failback's instances in both Regions, by the plan's name of the database.
+    #[serde(rename = "homes")]
     pub home: BTreeMap<String, HomeStep>,
 }
 
@@ -376,6 +415,14 @@ pub enum Key {
     Obligation(String),
     Lease(String),
     Progress(Part),
+    /// The report that a run which is over still owes.
+    Report(RunId),
+    /// Somebody asks how the standby stands.
+    Look,
+    /// What the function of this name answered.
+    Sight(String),
+    /// An item of a version that knows more. It is left alone.
+    Other(String),
 }
 
 /// The owner of a progress item.
@@ -416,39 +463,59 @@ impl std::fmt::Display for Key {
             Key::Obligation(id) => write!(f, "obligation#{id}"),
             Key::Lease(name) => write!(f, "lease#{name}"),
             Key::Progress(part) => write!(f, "progress#{}", part.name()),
+            Key::Report(run) => write!(f, "report#{run}"),
+            Key::Look => f.write_str("look"),
+            Key::Sight(function) => write!(f, "sight#{function}"),
+            Key::Other(text) => f.write_str(text),
         }
     }
 }
 
-impl std::str::FromStr for Key {
-    type Err = UnknownKey;
-
-    fn from_str(text: &str) -> Result<Key, UnknownKey> {
-        let unknown = || UnknownKey(text.to_owned());
+impl From<&str> for Key {
+    fn from(text: &str) -> Key {
+        let other = || Key::Other(text.to_owned());
         let (kind, rest) = text.split_once('#').unwrap_or((text, ""));
-        Ok(match kind {
+        match kind {
             "head" => Key::Head,
             "evidence" => Key::Evidence,
             "memory" => Key::Memory,
-            "plan" => Key::Plan(rest.parse().map_err(|_| unknown())?),
+            "plan" => rest.parse().map_or_else(|_| other(), Key::Plan),
             "baseline" => Key::Baseline(ResourceId(rest.to_owned())),
             "obligation" => Key::Obligation(rest.to_owned()),
             "lease" => Key::Lease(rest.to_owned()),
-            "progress" => Key::Progress(Part::ALL.into_iter().find(|part| part.name() == rest).ok_or_else(unknown)?),
-            _ => return Err(unknown()),
-        })
+            "progress" => Part::ALL.into_iter().find(|part| part.name() == rest).map_or_else(other, Key::Progress),
+            "report" => Key::Report(RunId(rest.to_owned())),
+            "look" => Key::Look,
+            "sight" => Key::Sight(rest.to_owned()),
+            _ => other(),
+        }
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the journal holds an item `{0}` that this version does not know; deploy the version that wrote it")]
-pub struct UnknownKey(String);
 
 /// A progress item carries the run that it belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OfRun<T> {
     pub run: RunId,
     pub progress: T,
+}
+
+/// What the report of a run is made of, frozen in the write that ends the run: the next one may open a second later, and takes
+/// the head and every progress item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OwedReport {
+    pub run: Run,
+    /// The text of the plan that it followed.
+    pub plan: String,
+    pub progress: Progress,
+}
+
+impl OwedReport {
+    /// Reads the item, and the plan in it; else says why it cannot be.
+    pub fn read(body: &serde_json::Value) -> Result<(OwedReport, Plan), String> {
+        let owed = OwedReport::deserialize(body).map_err(|error| format!("{error}; {} wrote it", writer(body)))?;
+        let plan = Plan::stored(&owed.plan).map_err(|error| format!("its plan: {error}; {} wrote it", writer(body)))?;
+        Ok((owed, plan))
+    }
 }
 
 /// One item as the journal holds it.
@@ -470,49 +537,105 @@ pub struct Snapshot {
     pub obligations: BTreeMap<String, Obligation>,
     pub leases: BTreeMap<String, Lease>,
     pub progress: Progress,
+    /// An [`OwedReport`] each. Read when it is written only: the report of a run that is over must not stop the one that is open.
+    pub reports: BTreeMap<RunId, serde_json::Value>,
+    /// The question that is open.
+    pub look: Option<Question>,
+    /// A [`crate::look::Answered`] each, by the function's name. Read when it is judged only.
+    pub sights: BTreeMap<String, serde_json::Value>,
     revisions: BTreeMap<Key, u64>,
+    /// The bodies as they were read.
+    bodies: BTreeMap<Key, serde_json::Value>,
 }
 
+/// What every decision depends on cannot be read: a phase, a mode, a word that another version knows. So nothing is decided, and
+/// nothing changed.
 #[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    #[error(transparent)]
-    Key(#[from] UnknownKey),
-    #[error("the journal's item `{key}` cannot be read: {source}; restore the table to a point in time before it was written")]
-    Body { key: Key, source: serde_json::Error },
+#[error(
+    "the journal's item `{key}` cannot be read by this version, {VERSION}: {source}; nothing was changed; deploy what wrote it, {writer}; if that is this, \
+     restore the table to a point in time before it was written"
+)]
+pub struct SnapshotError {
+    pub key: Key,
+    /// The version that wrote it.
+    pub writer: String,
+    pub source: serde_json::Error,
+}
+
+impl SnapshotError {
+    pub fn new(key: Key, body: &serde_json::Value, source: serde_json::Error) -> SnapshotError {
+        SnapshotError { key, writer: writer(body), source }
+    }
+}
+
+fn writer(body: &serde_json::Value) -> String {
+    body.get(WRITER).and_then(serde_json::Value::as_str).map_or_else(|| "which it does not say".to_owned(), |version| format!("version {version}"))
 }
 
 impl Snapshot {
     pub fn of(items: Vec<Item>) -> Result<Snapshot, SnapshotError> {
         let mut snapshot = Snapshot::default();
-        let mut progress = Vec::new();
         for Item { key, revision, body } in items {
             snapshot.revisions.insert(key.clone(), revision);
-            let fail = |source| SnapshotError::Body { key: key.clone(), source };
             match &key {
-                Key::Head => snapshot.head = serde_json::from_value(body).map_err(fail)?,
-                Key::Evidence => snapshot.evidence = serde_json::from_value(body).map_err(fail)?,
-                Key::Memory => snapshot.memory = serde_json::from_value(body).map_err(fail)?,
-                Key::Plan(version) => drop(snapshot.plans.insert(*version, serde_json::from_value(body).map_err(fail)?)),
-                Key::Baseline(resource) => drop(snapshot.baseline.insert(resource.clone(), serde_json::from_value(body).map_err(fail)?)),
-                Key::Obligation(id) => drop(snapshot.obligations.insert(id.clone(), serde_json::from_value(body).map_err(fail)?)),
-                Key::Lease(name) => drop(snapshot.leases.insert(name.clone(), serde_json::from_value(body).map_err(fail)?)),
-                Key::Progress(part) => progress.push((*part, body)),
+                Key::Head => snapshot.head = read(&key, &body)?,
+                Key::Evidence => snapshot.evidence = read(&key, &body)?,
+                Key::Memory => snapshot.memory = read(&key, &body)?,
+                Key::Plan(version) => drop(snapshot.plans.insert(*version, read(&key, &body)?)),
+                // What is given back at the end need not be understood to recover: whose part it is says that it cannot.
+                Key::Baseline(resource) => {
+                    let baseline = Baseline::deserialize(bare(&body)).map_err(|source| SnapshotError::new(key.clone(), &body, source));
+                    snapshot.baseline.insert(resource.clone(), baseline.unwrap_or_else(|error| Baseline::Unread { why: error.to_string() }));
+                }
+                Key::Obligation(id) => drop(snapshot.obligations.insert(id.clone(), obligation(&key, id, &body)?)),
+                Key::Lease(name) => drop(snapshot.leases.insert(name.clone(), read(&key, &body)?)),
+                Key::Report(run) => drop(snapshot.reports.insert(run.clone(), body.clone())),
+                // A question that cannot be read is another version's, and nobody's to stop a recovery for.
+                Key::Look => snapshot.look = Question::deserialize(&body).ok(),
+                Key::Sight(function) => drop(snapshot.sights.insert(function.clone(), body.clone())),
+                Key::Progress(_) | Key::Other(_) => {}
             }
+            snapshot.bodies.insert(key, body);
         }
         // Only now is the run known that the progress must belong to.
-        for (part, body) in progress {
-            let run = snapshot.head.run.as_ref().map(|run| &run.id);
+        let run = &snapshot.head.run.as_ref().map_or_else(RunId::none, |run| run.id.clone());
+        for part in Part::ALL {
+            let key = Key::Progress(part);
+            let Some(body) = snapshot.bodies.get(&key) else { continue };
             let all = &mut snapshot.progress;
             match part {
-                Part::Capacity => all.capacity = of_run(part, body, run)?,
-                Part::Promotion => all.promotion = of_run(part, body, run)?,
-                Part::Rotation => all.rotation = of_run(part, body, run)?,
-                Part::Traffic => all.traffic = of_run(part, body, run)?,
-                Part::Restore => all.restore = of_run(part, body, run)?,
-                Part::Drill => all.drill = of_run(part, body, run)?,
+                Part::Capacity => all.capacity = of_run(&key, body, run)?,
+                Part::Promotion => all.promotion = of_run(&key, body, run)?,
+                Part::Rotation => all.rotation = of_run(&key, body, run)?,
+                Part::Traffic => all.traffic = of_run(&key, body, run)?,
+                Part::Restore => all.restore = of_run(&key, body, run)?,
+                Part::Drill => all.drill = of_run(&key, body, run)?,
             }
         }
         Ok(snapshot)
+    }
+
+    /// The change that puts `body` under `key`, on the condition of what was read, with what of that this version does not know.
+    /// The only way in which a body is made.
+    pub fn write<T: Serialize>(&self, key: Key, body: &T) -> Result<Write, serde_json::Error> {
+        let mut body = serde_json::to_value(body)?;
+        if let (Some(read), Some(understood)) = (self.bodies.get(&key), self.understood(&key)) {
+            body = keep(read, &understood, body);
+        }
+        if let serde_json::Value::Object(body) = &mut body {
+            body.insert(WRITER.to_owned(), VERSION.into());
+        }
+        Ok(Write { expected: self.revision(&key), key, change: Change::Put(body) })
+    }
+
+    /// A body as it was read, with what this version does not know.
+    pub fn body(&self, key: &Key) -> Option<&serde_json::Value> {
+        self.bodies.get(key)
+    }
+
+    /// What this version makes of a body that it read.
+    pub fn understood(&self, key: &Key) -> Option<serde_json::Value> {
+        understood(key, self.bodies.get(key)?)
     }
 
     /// The revision on whose condition `key` may be changed; `None` while there is no such item.
@@ -537,9 +660,59 @@ impl Snapshot {
     }
 }
 
-fn of_run<T: Default + serde::de::DeserializeOwned>(part: Part, body: serde_json::Value, run: Option<&RunId>) -> Result<T, SnapshotError> {
-    let held: OfRun<T> = serde_json::from_value(body).map_err(|source| SnapshotError::Body { key: Key::Progress(part), source })?;
-    Ok(if Some(&held.run) == run { held.progress } else { T::default() })
+fn read<T: DeserializeOwned>(key: &Key, body: &serde_json::Value) -> Result<T, SnapshotError> {
+    T::deserialize(body).map_err(|source| SnapshotError::new(key.clone(), body, source))
+}
+
+fn of_run<T: Default + DeserializeOwned>(key: &Key, body: &serde_json::Value, run: &RunId) -> Result<T, SnapshotError> {
+    // Of another run, which another version may have been at, nothing but that is read.
+    let held: OfRun<serde_json::Value> = read(key, body)?;
+    if held.run == *run { read(key, &held.progress).map_err(|error| SnapshotError { writer: writer(body), ..error }) } else { Ok(T::default()) }
+}
+
+fn obligation(key: &Key, id: &str, body: &serde_json::Value) -> Result<Obligation, SnapshotError> {
+    read(key, body).or_else(|error: SnapshotError| {
+        let OwedWhatever { run, made_at, deadline } = read(key, body)?;
+        Ok(Obligation { run, what: Owed::Unread { id: id.to_owned(), why: error.to_string() }, made_at, deadline })
+    })
+}
+
+/// A body without the version that wrote it.
+fn bare(body: &serde_json::Value) -> serde_json::Value {
+    let mut bare = body.clone();
+    bare.as_object_mut().map(|bare| bare.remove(WRITER));
+    bare
+}
+
+/// Whatever is owed, it has these.
+#[derive(Deserialize)]
+struct OwedWhatever {
+    run: RunId,
+    made_at: Timestamp,
+    deadline: Timestamp,
+}
+
+fn understood(key: &Key, body: &serde_json::Value) -> Option<serde_json::Value> {
+    fn again<T: Serialize + DeserializeOwned>(body: &serde_json::Value) -> Option<serde_json::Value> {
+        serde_json::to_value(T::deserialize(body).ok()?).ok()
+    }
+    match key {
+        Key::Head => again::<Head>(body),
+        Key::Evidence => again::<Evidence>(body),
+        Key::Memory => again::<Memory>(body),
+        Key::Baseline(_) => again::<Baseline>(&bare(body)),
+        Key::Obligation(_) => again::<Obligation>(body),
+        Key::Lease(_) => again::<Lease>(body),
+        Key::Progress(Part::Capacity) => again::<OfRun<CapacityProgress>>(body),
+        Key::Progress(Part::Promotion) => again::<OfRun<PromotionProgress>>(body),
+        Key::Progress(Part::Rotation) => again::<OfRun<RotationProgress>>(body),
+        Key::Progress(Part::Traffic) => again::<OfRun<TrafficProgress>>(body),
+        Key::Progress(Part::Restore) => again::<OfRun<RestoreProgress>>(body),
+        Key::Progress(Part::Drill) => again::<OfRun<DrillProgress>>(body),
+        Key::Report(_) => again::<OwedReport>(body),
+        // What is asked and answered is made anew each time.
+        Key::Plan(_) | Key::Look | Key::Sight(_) | Key::Other(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -568,17 +741,89 @@ mod tests {
         let resource = ResourceId("service/shop/web#blue".to_owned());
         let parts = Part::ALL.map(Key::Progress);
         let others = [Key::Head, Key::Plan(7), Key::Evidence, Key::Memory, Key::Baseline(resource), Key::Obligation("copy/x".to_owned())];
-        for key in parts.into_iter().chain(others).chain([Key::Lease("capacity".to_owned())]) {
-            assert_eq!(key.to_string().parse::<Key>().unwrap(), key);
+        for key in parts.into_iter().chain(others).chain([
+            Key::Lease("capacity".to_owned()),
+            Key::Report(RunId("drill-1".to_owned())),
+            Key::Look,
+            Key::Sight("scale-up".to_owned()),
+        ]) {
+            assert_eq!(Key::from(key.to_string().as_str()), key);
         }
     }
 
     #[test]
-    fn a_key_of_a_newer_version_is_refused_and_not_ignored() {
-        for key in ["", "sundial", "plan#newest", "progress#cooking"] {
-            let error = key.parse::<Key>().unwrap_err().to_string();
-            assert!(error.contains(&format!("`{key}`")) && error.contains("deploy the version that wrote it"), "{error}");
+    fn an_item_of_a_key_that_another_version_knows_is_left_alone_and_nothing_else_suffers() {
+        for key in ["", "sundial", "plan#newest", "progress#cooking", "readiness#1"] {
+            assert_eq!(Key::from(key), Key::Other(key.to_owned()));
+            assert_eq!(Key::from(key).to_string(), key);
         }
+        let items = vec![item(Key::from("progress#cooking"), 3, json!([1])), item(Key::Head, 1, head_in(Some("now"), "Suspected"))];
+        let snapshot = Snapshot::of(items).unwrap();
+        assert_eq!(snapshot.phase(), Some((Mode::Failover, Phase::Suspected)));
+        assert_eq!(snapshot.revision(&Key::from("progress#cooking")), Some(3));
+    }
+
+    #[test]
+    fn what_another_version_wrote_into_an_item_survives_this_ones_change_of_it() {
+        let mut body = head_in(Some("now"), "Suspected");
+        body["run"]["weather"] = json!("storm");
+        body["weather"] = json!({ "wind": 12 });
+        body["writer"] = json!("9.0.0");
+        let snapshot = Snapshot::of(vec![item(Key::Head, 4, body)]).unwrap();
+        let mut head = snapshot.head.clone();
+        head.run.as_mut().unwrap().step(crate::run::Step::Confirm, at(60)).unwrap();
+        let write = snapshot.write(Key::Head, &head).unwrap();
+        assert_eq!(write.expected, Some(4));
+        let Change::Put(body) = write.change else { panic!("{write:?}") };
+        assert_eq!((&body["run"]["weather"], &body["weather"]), (&json!("storm"), &json!({ "wind": 12 })));
+        assert_eq!((&body["run"]["phase"], &body["writer"]), (&json!("Confirmed"), &json!(VERSION)));
+
+        // Another run has another weather.
+        head.run = Some(crate::fold::open(Mode::Drill, Phase::Activating, 1, "x".to_owned(), at(90)));
+        let Change::Put(body) = snapshot.write(Key::Head, &head).unwrap().change else { panic!() };
+        assert_eq!((body["run"].get("weather"), &body["weather"]), (None, &json!({ "wind": 12 })));
+    }
+
+    #[test]
+    fn what_is_to_be_given_back_and_cannot_be_read_holds_its_place() {
+        let resource = ResourceId("function/shop".to_owned());
+        let items = vec![
+            item(Key::Baseline(resource.clone()), 1, json!({ "kind": "function", "name": "shop", "concurrency": 5, "writer": "9.0.0" })),
+            item(Key::Obligation("window/1".to_owned()), 1, json!({ "run": "r", "what": { "kind": "window" }, "made_at": at(0), "deadline": at(9) })),
+        ];
+        let snapshot = Snapshot::of(items).unwrap();
+        let why = snapshot.baseline[&resource].as_target().unwrap_err();
+        assert!(why.contains("`baseline#function/shop` cannot be read") && why.contains("deploy what wrote it, version 9.0.0"), "{why}");
+        // What one version can restore in part only, the other restores whole.
+        let known = json!({ "kind": "group", "name": "workers", "min": 1, "desired": 1, "max": 2, "instances": null, "writer": "9.0.0" });
+        let read = |body: &serde_json::Value| {
+            Snapshot::of(vec![item(Key::Baseline(resource.clone()), 1, body.clone())]).unwrap().baseline[&resource].clone()
+        };
+        assert!(matches!(read(&known), Baseline::Group { max: 2, .. }));
+        let mut more = known.clone();
+        more["warm_pool"] = json!(3);
+        assert!(matches!(read(&more), Baseline::Unread { why } if why.contains("unknown field `warm_pool`")));
+
+        let owed = &snapshot.obligations["window/1"];
+        assert_eq!((owed.id().as_str(), owed.deadline), ("window/1", at(9)));
+        assert!(matches!(&owed.what, Owed::Unread { why, .. } if why.contains("`obligation#window/1` cannot be read")), "{owed:?}");
+    }
+
+    #[test]
+    fn what_was_done_without_any_run_counts_until_there_is_one() {
+        let held_out = item(Key::Progress(Part::Traffic), 1, json!({ "run": RunId::none(), "progress": { "stop_asked_at": at(0) } }));
+        let serving = item(Key::Head, 1, json!({ "serving": "standby", "run": null, "hold": null, "cool_down_until": null, "plan_version": 1 }));
+        let asked = |head: Item| Snapshot::of(vec![held_out.clone(), head]).unwrap().progress.traffic.stop_asked_at;
+        assert_eq!(asked(serving), Some(at(0)));
+        assert_eq!(asked(item(Key::Head, 2, head_in(Some("now"), "Suspected"))), None);
+    }
+
+    #[test]
+    fn the_progress_of_a_run_that_another_version_was_at_does_not_stop_the_next_one() {
+        let cooked = item(Key::Progress(Part::Traffic), 1, json!({ "run": "before", "progress": { "users_at": "the moon" } }));
+        let snapshot = Snapshot::of(vec![cooked.clone(), item(Key::Head, 1, head_in(Some("now"), "Suspected"))]).unwrap();
+        assert_eq!(snapshot.progress, Progress::default());
+        assert!(Snapshot::of(vec![cooked, item(Key::Head, 1, head_in(Some("before"), "Suspected"))]).is_err());
     }
 
     #[test]
@@ -623,7 +868,8 @@ mod tests {
         for item in bad {
             let key = item.key.to_string();
             let error = Snapshot::of(vec![item]).unwrap_err().to_string();
-            assert!(error.contains(&format!("`{key}` cannot be read")) && error.contains("restore the table"), "{error}");
+            assert!(error.contains(&format!("`{key}` cannot be read")) && error.contains("nothing was changed"), "{error}");
+            assert!(error.contains("deploy what wrote it, which it does not say") && error.contains("restore the table"), "{error}");
         }
     }
 

@@ -14,8 +14,8 @@ use jiff::SignedDuration;
 use monthly_drill::MonthlyDrill;
 use promote_replica::PromoteReplica;
 use relight::ports::Notice;
-use relight_world::World;
 use relight_world::secrets::RotatedBy;
+use relight_world::{Version, World};
 use rotate_secret::{RotateSecret, steps};
 use scale_down::ScaleDown;
 use scale_up::ScaleUp;
@@ -75,7 +75,7 @@ impl Function {
                     reports: world.reports.clone(),
                     validate: world.validate.clone(),
                     people: world.notices.clone(),
-                    standby: world.standby(),
+                    audience: world.notices.clone(),
                     stack: world.stack(),
                 };
                 world.nudge_within(&mut work, event, budget).await
@@ -144,6 +144,8 @@ pub struct Control {
     heard: usize,
     /// Functions that are never invoked, as if they were broken.
     broken: Vec<Function>,
+    /// Functions of which another version is deployed.
+    versions: Vec<(Function, Version)>,
 }
 
 impl Control {
@@ -163,6 +165,7 @@ impl Control {
             rotating: false,
             heard: 0,
             broken: Vec::new(),
+            versions: Vec::new(),
         }
     }
 
@@ -176,6 +179,18 @@ impl Control {
         self.broken.push(function);
     }
 
+    /// From now on these functions are of this version. What is under way ends as what it began as.
+    pub fn update(&mut self, functions: &[Function], version: Version) {
+        self.versions.retain(|(function, _)| !functions.contains(function));
+        self.versions.extend(functions.iter().map(|function| (*function, version)));
+    }
+
+    /// The world as a function's deployed version sees it.
+    fn seen_by(&self, function: Function) -> World {
+        let version = self.versions.iter().find(|(updated, _)| *updated == function).map_or(Version::This, |(_, version)| *version);
+        self.world.spoken_by(version)
+    }
+
     /// A message of an alarm topic, to the two functions that subscribe to it.
     pub fn alarm(&mut self, event: &Value) {
         for to in [Function::ScaleUp, Function::WatchPrimary] {
@@ -186,7 +201,7 @@ impl Control {
     /// What a person says, by invoking a function and seeing it answer.
     pub async fn order(&mut self, command: &str) {
         let order = json!({ "operator": { "command": command, "by": "ana" } });
-        while Function::ScaleDown.invoke(&self.world, order.clone(), Duration::ZERO).await.is_err() {
+        while Function::ScaleDown.invoke(&self.seen_by(Function::ScaleDown), order.clone(), Duration::ZERO).await.is_err() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -279,7 +294,7 @@ impl Control {
         let (due, later): (Vec<Event>, Vec<Event>) = self.events.drain(..).partition(|event| event.at <= now);
         self.events = later;
         for Event { to, event, retries, .. } in due {
-            let (world, budget) = (self.world.clone(), self.delivery.budget);
+            let (world, budget) = (self.seen_by(to), self.delivery.budget);
             self.running.push(Box::pin(async move {
                 match to.invoke(&world, event.clone(), budget).await {
                     Ok(()) => Over::Done,

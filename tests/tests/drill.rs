@@ -82,7 +82,7 @@ async fn in_a_drill_a_primary_that_really_fails_is_failed_over_from_whatever_the
         let baseline = &control.world.journal.snapshot().baseline;
         let desired = baseline.values().find_map(|baseline| match baseline {
             relight::state::Baseline::Service { desired, .. } => Some(*desired),
-            relight::state::Baseline::Group { .. } => None,
+            relight::state::Baseline::Group { .. } | relight::state::Baseline::Unread { .. } => None,
         });
         assert_eq!(desired, Some(1), "{at:?}: a raised size was taken for the baseline");
     }
@@ -146,4 +146,36 @@ async fn the_next_drill_is_a_run_of_its_own() {
     assert_eq!(control.world.reports.held().len(), 2);
     assert_eq!(Standing::of(&control.world), before);
     assert!(report(&control.world).is_some_and(|report| report.passed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failover_that_opens_right_after_a_drill_closed_leaves_both_reports() {
+    let mut control = drilling().await;
+    // The write that ends the drill is the last that S3 takes for a while, and the primary fails within the second.
+    control.world.reports.refuse(true);
+    let closed = control.run_until(minutes(30), is(Drill, Closed)).await;
+    expect(closed, &control);
+    let first = run(&control.world).expect("a run").id;
+    primary_fails(&control.world);
+    let opened = control.run_until(minutes(5), |world| run(world).is_some_and(|run| run.mode == Failover)).await;
+    expect(opened, &control);
+    assert!(control.world.reports.held().is_empty(), "the drill's report was not written before the failover opened");
+    control.run_for(minutes(1)).await;
+    control.world.reports.refuse(false);
+    let ended = control.run_until(minutes(20), |world| is(Failover, Active)(world) && reported(world)).await;
+    expect(ended, &control);
+    control.run_for(minutes(2)).await;
+
+    let world = &control.world;
+    let second = run(world).expect("a run").id;
+    let reports = world.reports.held();
+    assert_eq!(reports.keys().collect::<Vec<_>>(), [&first.0, &second.0]);
+    let of_drill: relight::report::Report = serde_json::from_str(&reports[&first.0].json).expect("a report");
+    assert!(of_drill.passed, "{:#?}", of_drill.findings);
+    assert_eq!((of_drill.mode, of_drill.ended), (Drill, Closed));
+    assert!(of_drill.milestones.iter().any(|milestone| milestone.name == "orders: copy promoted"), "{:#?}", of_drill.milestones);
+    assert!(!of_drill.timeline.is_empty() && of_drill.timeline.iter().all(|row| !row.said.contains("suspected")), "{:#?}", of_drill.timeline);
+    assert_eq!(world.journal.snapshot().memory.last_good_drill, of_drill.ended_at);
+    assert!(world.journal.sentences(&first).last().is_some_and(|said| said.starts_with("the drill passed; report: ")));
+    assert!(world.journal.snapshot().reports.is_empty(), "nothing is owed any more");
 }

@@ -1,5 +1,8 @@
 //! monthly-drill: announces a drill, validates the standby while it is held, and writes the report of every run.
 //!
+//! The report of a run is owed from the write that ended it: the next run may open a second later and take the head and every
+//! progress item. So it is worked off on any later tick, from what that write froze, whatever is open then.
+//!
 //! Opening a drill is the fold's (`relight::fold`), its phases are `relight::advance`'s, scaling, rehearsing and restoring
 //! are the other functions' parts: what remains is what people see. Between drills it answers whether a failover would
 //! work now ([`mod@readiness`]). With every invocation, whatever is open, it puts out the metrics that alarms look at ([`standing()`]).
@@ -13,64 +16,68 @@ use futures_util::future::join_all;
 use relight::decide::Decision;
 use relight::decide::drill::{Action, decide, grade, recovery_time};
 use relight::decide::readiness::Stack;
-use relight::look::Look;
-use relight::nudge::{Desk, Next, View, Work, WorkError, put};
-use relight::plan::ActMode;
-use relight::ports::{EntryKind, Journal, Notice, Notices, Reports, Validate, Write, Written};
+use relight::nudge::{Desk, Next, View, Work, WorkError, put, remove};
+use relight::plan::{ActMode, Plan};
+use relight::ports::{Audience, EntryKind, Journal, Notice, Notices, Reports, Validate, Write, Written};
 use relight::report::{Report, page};
 use relight::run::{Mode, Phase, Run};
 use relight::say;
-use relight::state::{DrillProgress, Key, Memory, Part, Validation};
+use relight::state::{DrillProgress, Key, Memory, OwedReport, Part, Snapshot, Validation};
 
 pub use standing::standing;
 
-pub struct MonthlyDrill<R, V, N, L> {
+pub struct MonthlyDrill<R, V, N, A> {
     pub reports: R,
     pub validate: V,
     pub people: N,
-    pub standby: L,
+    pub audience: A,
     pub stack: Stack,
 }
 
-impl<R: Reports, V: Validate, N: Notices, L: Look> Work for MonthlyDrill<R, V, N, L> {
+impl<R: Reports, V: Validate, N: Notices, A: Audience> Work for MonthlyDrill<R, V, N, A> {
     const NAME: &'static str = "monthly-drill";
     const LEASE: &'static str = "drill";
 
     fn wanted(&self, view: &View) -> bool {
         // A drill keeps to its own minute; a failover needs nothing of it until it is over.
-        view.plan.policy.mode == ActMode::Act && view.run().is_none_or(|run| run.mode == Mode::Drill)
+        let mine = view.run().is_none_or(|run| run.mode == Mode::Drill) || !view.snapshot.reports.is_empty();
+        view.plan.policy.mode == ActMode::Act && mine
     }
 
     fn measure(&self, view: &View) {
         say::metrics(&view.plan.name, &standing(view), view.now);
     }
 
-    async fn readiness<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Written, WorkError> {
-        readiness::look(&self.standby, &self.stack, &self.reports, view, desk).await
+    fn owes_readiness(&self, view: &View) -> bool {
+        view.snapshot.look.is_some_and(|question| question.is_left(view.now))
+    }
+
+    async fn readiness<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+        readiness::turn(&self.audience, &self.stack, &self.reports, view, desk).await
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         let progress = &view.snapshot.progress.drill;
         let actions = match decide(&view.plan, view.snapshot.head.run.as_ref(), progress, view.now) {
             Decision::Act(actions) => actions,
-            Decision::Done => return Ok(Next::Idle),
+            Decision::Done => return self.owed(view, desk).await,
             Decision::Wait(waiting) => {
                 let line = desk.line(EntryKind::Waiting, "drill", waiting.to_string());
                 desk.write(Vec::new(), line).await?;
                 // Hours of holding are the tick's to watch over, not this invocation's.
-                return Ok(Next::Idle);
+                return self.owed(view, desk).await;
             }
         };
         for action in actions {
             let next = match (action, view.snapshot.head.run.as_ref()) {
                 (_, None) => Next::Idle,
                 (Action::AnnounceStart, Some(run)) => self.announce(view, desk, run).await?,
-                (Action::Validate(urls), Some(_)) => self.look(view, desk, &urls).await?,
+                (Action::Validate(urls), Some(_)) => self.validate(view, desk, &urls).await?,
                 (Action::EndValidation, Some(_)) => {
                     let progress = DrillProgress { validated_at: Some(desk.now()), ..progress.clone() };
                     record(view, desk, progress, EntryKind::Reached, "validation is over").await?
                 }
-                (Action::Report, Some(run)) => self.report(view, desk, run).await?,
+                (Action::Report, Some(run)) => self.report_newest(view, desk, run).await?,
             };
             if next != Next::Again {
                 return Ok(next);
@@ -80,7 +87,7 @@ impl<R: Reports, V: Validate, N: Notices, L: Look> Work for MonthlyDrill<R, V, N
     }
 }
 
-impl<R: Reports, V: Validate, N: Notices, L> MonthlyDrill<R, V, N, L> {
+impl<R: Reports, V: Validate, N: Notices, A> MonthlyDrill<R, V, N, A> {
     /// Said before it is recorded: told twice is better than not at all.
     async fn announce<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, run: &Run) -> Result<Next, WorkError> {
         let latest = run.opened_at.saturating_add(view.plan.drill.deadline).unwrap_or(run.opened_at);
@@ -94,7 +101,7 @@ impl<R: Reports, V: Validate, N: Notices, L> MonthlyDrill<R, V, N, L> {
         record(view, desk, progress, EntryKind::Action, "announced the drill").await
     }
 
-    async fn look<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, urls: &[String]) -> Result<Next, WorkError> {
+    async fn validate<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, urls: &[String]) -> Result<Next, WorkError> {
         let seen = join_all(urls.iter().map(|url| self.validate.look(url))).await;
         let mut progress = view.snapshot.progress.drill.clone();
         let mut lines = Vec::new();
@@ -115,30 +122,81 @@ impl<R: Reports, V: Validate, N: Notices, L> MonthlyDrill<R, V, N, L> {
         Ok(if all || written == Written::Lost { Next::Again } else { Next::Poll })
     }
 
-    /// Writes the report, remembers a good drill, tells people where it lies.
-    async fn report<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, run: &Run) -> Result<Next, WorkError> {
-        let history = desk.history(&run.id).await?;
-        let report = Report::build(&view.plan, &view.snapshot, run, &history);
-        let json = report.json().map_err(|source| WorkError::Shape("the report", source))?;
-        let place = self.reports.put(&run.id.0, &json, &page(&report)).await?;
-        let word = if report.passed { "passed" } else { "did not pass" };
-        let findings: Vec<String> =
-            report.findings.iter().map(|finding| format!("{} {}", if finding.ok { "ok  " } else { "NOT " }, finding.said)).collect();
-        let text = format!("{} of plan {} {word}.\n{}\nThe report: {place}", run.id, view.plan.name, findings.join("\n"));
-        self.people.publish(&Notice::People { subject: format!("Relight {}: the {} {word}", view.plan.name, run.mode), text }).await?;
-        say::metrics(&view.plan.name, &run_metrics(&report), desk.now());
+    /// The newest run's: from what its parts have done by now, which goes on a little beyond its end.
+    async fn report_newest<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, run: &Run) -> Result<Next, WorkError> {
+        let owed = view.snapshot.reports.get(&run.id).and_then(|body| OwedReport::read(body).ok());
+        let plan = owed.as_ref().map_or(&view.plan, |(_, plan)| plan);
+        let (place, report) = self.report(plan, &view.snapshot, desk, run).await?;
         let progress = DrillProgress {
             announced_end_at: Some(desk.now()),
             report: Some(place.clone()),
             passed: Some(report.passed),
             ..view.snapshot.progress.drill.clone()
         };
-        let mut writes = vec![desk.progress(view, Part::Drill, &progress)?];
-        writes.extend(remember(view, run, report.passed)?);
-        let line = desk.line(EntryKind::Reached, "", format!("the {} {word}; report: {place}", run.mode));
-        let written = desk.write(writes, line).await?;
-        Ok(if written == Written::Lost { Next::Again } else { Next::Idle })
+        let write = desk.progress(view, Part::Drill, &progress)?;
+        settle(view, &view.snapshot, desk, run, (plan, &report, &place), Some(write)).await
     }
+
+    /// One report that a run before the newest left owed, from what was frozen at its end.
+    async fn owed<J: Journal>(&self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+        for (id, body) in &view.snapshot.reports {
+            if view.snapshot.head.run.as_ref().is_some_and(|run| run.id == *id && !run.is_open()) {
+                // It is written, or this would not be asked: by a version that knows of no owed report.
+                desk.write(vec![remove(view, Key::Report(id.clone()))], None).await?;
+                return Ok(Next::Again);
+            }
+            match OwedReport::read(body) {
+                Ok((OwedReport { run, progress, .. }, plan)) => {
+                    let mut frozen = view.snapshot.clone();
+                    frozen.progress = progress;
+                    let (place, report) = self.report(&plan, &frozen, desk, &run).await?;
+                    return settle(view, &frozen, desk, &run, (&plan, &report, &place), None).await;
+                }
+                // It waits for the version that froze it, and holds nothing else up.
+                Err(why) => drop(desk.line(EntryKind::Failure, "report", format!("the report of {id} cannot be made by this version: {why}"))),
+            }
+        }
+        Ok(Next::Idle)
+    }
+
+    /// Makes the report, puts it where reports lie and tells people. Said before it is recorded: told twice is better than not at all.
+    async fn report<J: Journal>(&self, plan: &Plan, snapshot: &Snapshot, desk: &Desk<'_, J>, run: &Run) -> Result<(String, Report), WorkError> {
+        let history = desk.history(&run.id).await?;
+        let report = Report::build(plan, snapshot, run, &history);
+        let json = report.json().map_err(|source| WorkError::Shape("the report", source))?;
+        let place = self.reports.put(&run.id.0, &json, &page(&report)).await?;
+        let word = word(&report);
+        let findings: Vec<String> =
+            report.findings.iter().map(|finding| format!("{} {}", if finding.ok { "ok  " } else { "NOT " }, finding.said)).collect();
+        let text = format!("{} of plan {} {word}.\n{}\nThe report: {place}", run.id, plan.name, findings.join("\n"));
+        self.people.publish(&Notice::People { subject: format!("Relight {}: the {} {word}", plan.name, run.mode), text }).await?;
+        say::metrics(&plan.name, &run_metrics(&report), desk.now());
+        Ok((place, report))
+    }
+}
+
+fn word(report: &Report) -> &'static str {
+    if report.passed { "passed" } else { "did not pass" }
+}
+
+/// The report lies there: nothing is owed any more, a good drill is remembered.
+async fn settle<J: Journal>(
+    view: &View,
+    frozen: &Snapshot,
+    desk: &Desk<'_, J>,
+    run: &Run,
+    (plan, report, place): (&Plan, &Report, &str),
+    progress: Option<Write>,
+) -> Result<Next, WorkError> {
+    let mut writes: Vec<Write> = progress.into_iter().collect();
+    if view.snapshot.reports.contains_key(&run.id) {
+        writes.push(remove(view, Key::Report(run.id.clone())));
+    }
+    writes.extend(remember(view, plan, frozen, run, report.passed)?);
+    let line = desk.line(EntryKind::Reached, "", format!("the {} {}; report: {place}", run.mode, word(report)));
+    let written = desk.write_of(&run.id, writes, line).await?;
+    // What else is owed comes next.
+    Ok(if written == Written::Lost || view.snapshot.reports.len() > 1 { Next::Again } else { Next::Idle })
 }
 
 async fn record<J: Journal>(view: &View, desk: &Desk<'_, J>, progress: DrillProgress, kind: EntryKind, said: &str) -> Result<Next, WorkError> {
@@ -149,17 +207,22 @@ async fn record<J: Journal>(view: &View, desk: &Desk<'_, J>, progress: DrillProg
 }
 
 /// What the next failover's estimate and the metric of the last good drill come from.
-fn remember(view: &View, run: &Run, passed: bool) -> Result<Option<Write>, WorkError> {
-    if run.mode != Mode::Drill || !passed || grade(&view.plan, &view.snapshot, run).is_empty() {
+fn remember(view: &View, plan: &Plan, frozen: &Snapshot, run: &Run, passed: bool) -> Result<Option<Write>, WorkError> {
+    if run.mode != Mode::Drill || !passed || grade(plan, frozen, run).is_empty() {
         return Ok(None);
     }
-    let progress = &view.snapshot.progress;
+    let progress = &frozen.progress;
     let took = progress.promotion.copies.iter().filter_map(|(name, copy)| {
         let writable = progress.rotation.rehearsal.proven.get(name).copied().or(copy.promoted_at)?;
         Some((name.clone(), writable.duration_since(copy.promote_called_at?).as_secs_f64()))
     });
-    let recovery_seconds = recovery_time(&view.plan, progress, run).map(|took| took.as_secs_f64());
-    let memory = Memory { last_good_drill: run.ended_at, promotion_seconds: took.collect(), recovery_seconds, ..view.snapshot.memory.clone() };
+    let recovery_seconds = recovery_time(plan, progress, run).map(|took| took.as_secs_f64());
+    let memory = Memory {
+        last_good_drill: run.ended_at.max(view.snapshot.memory.last_good_drill),
+        promotion_seconds: took.collect(),
+        recovery_seconds,
+        ..view.snapshot.memory.clone()
+    };
     put(view, Key::Memory, &memory).map(Some)
 }
 

@@ -16,6 +16,7 @@ mod ledger;
 mod rehearse;
 
 use relight::decide::promotion::class_due;
+use relight::look::{self, Sight};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::ports::{Database, Journal};
 use relight::run::{Mode, Phase, Run};
@@ -42,6 +43,10 @@ impl<D: Database> Work for PromoteReplica<D> {
             Some(_) => home::wanted(view),
             None => view.standby_serves() && class_due(&view.plan, &view.snapshot),
         }
+    }
+
+    async fn look(&mut self, view: &View) -> Option<Sight> {
+        Some(Sight::Databases(look::databases(&view.plan, &self.database, view.now).await))
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {

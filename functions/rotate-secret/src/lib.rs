@@ -18,11 +18,12 @@ mod peace;
 mod run;
 pub mod steps;
 
-use lambda_runtime::{Error, LambdaEvent};
-use relight::aws::start::Environment;
+use lambda_runtime::LambdaEvent;
+use relight::aws::start::{Environment, Failed};
 use relight::decide::rotation::home::unfinished as going_home;
 use relight::decide::rotation::{login_due, unfinished};
 use relight::event::{self, Trigger};
+use relight::look::{self, Sight};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::ports::{Database, Journal, Login, Reports, Secrets};
 use relight::say::Level;
@@ -56,6 +57,10 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> Work for RotateSecret<S, L, 
             || (view.run().is_none() && login_due(&view.plan, &view.snapshot.memory, view.now))
     }
 
+    async fn look(&mut self, view: &View) -> Option<Sight> {
+        Some(Sight::Secrets(look::secrets(&view.plan, &self.secrets).await))
+    }
+
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         // Boxed: side by side, over drivers of TLS and HTTP, the futures nest deeper than the compiler follows.
         if unfinished(&view.plan, &view.snapshot, view.now) {
@@ -73,11 +78,12 @@ pub async fn handle<S: Secrets, L: Login, D: Database, R: Reports>(
     environment: &Environment,
     work: &Mutex<RotateSecret<S, L, D, R>>,
     event: LambdaEvent<Value>,
-) -> Result<Value, Error> {
+) -> Result<Value, Failed> {
     // One environment handles one event at a time; the lock is never contended.
     let mut work = work.lock().await;
     let Some(Trigger::Rotation(step)) = event::parse(&event.payload).triggers.into_iter().next() else {
-        return Ok(serde_json::to_value(Box::pin(environment.nudge(&mut *work, &event)).await?)?);
+        let answer = Box::pin(environment.nudge(&mut *work, &event)).await?;
+        return serde_json::to_value(answer).map_err(|error| Failed { name: "Unwritable", said: error.to_string() });
     };
     let voice = environment.voice(RotateSecret::<S, L, D, R>::NAME, &event);
     match Box::pin(steps::take(&work.secrets, &work.login, &step)).await {
@@ -87,7 +93,7 @@ pub async fn handle<S: Secrets, L: Login, D: Database, R: Reports>(
         }
         Err(error) => {
             voice.say(Level::Error, &error.to_string(), None);
-            Err(error.into())
+            Err(Failed { name: error.name(), said: error.to_string() })
         }
     }
 }

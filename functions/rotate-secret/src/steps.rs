@@ -34,6 +34,17 @@ pub enum StepFailure {
     Login(#[from] LoginError),
 }
 
+impl StepError {
+    /// A name that stays the same from version to version.
+    pub fn name(&self) -> &'static str {
+        match &self.why {
+            StepFailure::Refused(_) => "RotationRefused",
+            StepFailure::Call(error) => error.name(),
+            StepFailure::Login(_) => "LoginFailed",
+        }
+    }
+}
+
 /// Takes one step. The sentence says what was done.
 pub async fn take(secrets: &impl Secrets, login: &impl Login, step: &RotationStep) -> Result<String, StepError> {
     let name = step.step.as_str();

@@ -16,12 +16,15 @@ enum Disposable {
 }
 
 impl Disposable {
-    fn owed(plan: &str, owed: &Obligation) -> Option<Disposable> {
-        match &owed.what {
+    /// What is owed, else why it is not removed.
+    fn owed(plan: &str, owed: &Obligation) -> Result<Disposable, String> {
+        let disposable = match &owed.what {
             Owed::Copy { instance } => CopyId::named(instance).map(Disposable::Copy),
             Owed::Secret { name } => DisposableName::named(plan, name).map(Disposable::Secret),
             Owed::Capacity => None,
-        }
+            Owed::Unread { why, .. } => return Err(why.clone()),
+        };
+        disposable.ok_or_else(|| "no drill gives such a name: nothing is removed; take the item out of the journal by hand".to_owned())
     }
 
     fn about(&self) -> String {
@@ -41,20 +44,18 @@ impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
         }
         let mut half = Half { open: true, ..Half::default() };
         let removed = join_all(due.into_iter().map(async |owed| match Disposable::owed(&view.plan.name, owed) {
-            None => (owed, None),
-            Some(disposable) => (owed, Some(self.remove(&disposable).await)),
+            Err(why) => (owed, Err(why)),
+            Ok(disposable) => (owed, Ok(self.remove(&disposable).await)),
         }));
         for (owed, removed) in removed.await {
             let about = owed.id();
             match removed {
-                None => {
-                    half.say(EntryKind::Refusal, &about, "no drill gives such a name: nothing is removed; take the item out of the journal by hand")
-                }
-                Some(Ok(Removal::Gone)) => {
+                Err(why) => half.say(EntryKind::Refusal, &about, why),
+                Ok(Ok(Removal::Gone)) => {
                     half.say(EntryKind::Reached, &about, "the disposable thing is gone");
                     half.freed.push(Key::Obligation(about));
                 }
-                Some(removed) => say_underway(&mut half, &about, removed),
+                Ok(removed) => say_underway(&mut half, &about, removed),
             }
         }
         half

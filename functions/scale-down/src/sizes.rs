@@ -45,7 +45,17 @@ impl<C: Compute, D, S> ScaleDown<C, D, S> {
                 return (Half { open: true, ..half }, progress);
             }
         }
-        let judged = self.judge(view, &mut progress, now).await;
+        let mut targets = Vec::new();
+        for (id, baseline) in &view.snapshot.baseline {
+            match baseline.as_target() {
+                Ok(target) => targets.push(target),
+                Err(why) => {
+                    half.say(EntryKind::Refusal, &id.0, why);
+                    half.open = true;
+                }
+            }
+        }
+        let judged = self.judge(view, &targets, &mut progress, now).await;
         let asked = self.ask(&judged).await;
         for (judged, asked) in judged.iter().zip(asked) {
             if let Some(step) = progress.resources.get_mut(&judged.id) {
@@ -55,8 +65,7 @@ impl<C: Compute, D, S> ScaleDown<C, D, S> {
         (half, progress)
     }
 
-    async fn judge(&self, view: &View, progress: &mut RestoreProgress, now: Timestamp) -> Vec<Judged> {
-        let targets: Vec<CapacityTarget> = view.snapshot.baseline.values().map(|baseline| baseline.as_target()).collect();
+    async fn judge(&self, view: &View, targets: &[CapacityTarget], progress: &mut RestoreProgress, now: Timestamp) -> Vec<Judged> {
         let services: Vec<ServiceName> = targets
             .iter()
             .filter_map(|target| match target {

@@ -16,6 +16,7 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use relight::decide::Decision;
 use relight::decide::capacity::{self, Raise, Reach, raise_group, raise_service};
+use relight::look;
 use relight::nudge::{Desk, Next, View, Work, WorkError, put};
 use relight::plan::{Group, Plan, ResourceId, Service};
 use relight::ports::{
@@ -46,6 +47,10 @@ impl<C: Compute> Work for ScaleUp<C> {
 
     fn wanted(&self, view: &View) -> bool {
         capacity::reach(&view.snapshot).is_some()
+    }
+
+    async fn look(&mut self, view: &View) -> Option<look::Sight> {
+        Some(look::Sight::Compute(look::compute(&view.plan, &self.compute).await))
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
@@ -193,7 +198,7 @@ fn obligation(view: &View, now: Timestamp) -> Obligation {
     let (run, from, lasting) = match &view.snapshot.head.run {
         Some(Run { id, mode: Mode::Drill, opened_at, .. }) => (id.clone(), *opened_at, view.plan.drill.deadline),
         Some(Run { id, mode: Mode::Failover | Mode::Failback, opened_at, .. }) => (id.clone(), *opened_at, FAILOVER_OWES),
-        None => (RunId(String::new()), now, FAILOVER_OWES),
+        None => (RunId::none(), now, FAILOVER_OWES),
     };
     Obligation { run, what: Owed::Capacity, made_at: now, deadline: from.saturating_add(lasting).unwrap_or(Timestamp::MAX) }
 }

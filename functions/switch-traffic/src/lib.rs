@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use relight::decide::Decision;
 use relight::decide::traffic::home::{self, Arrival};
 use relight::decide::traffic::{Open, StopStep, Users, fence_is_due, opening, owed, stop, users};
+use relight::look::{self, Sight};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::plan;
 use relight::ports::{CallError, Database, Entry, EntryKind, Fenced, Fetched, Journal, PrimaryId, Traffic, Write};
@@ -39,6 +40,10 @@ impl<T: Traffic, D: Database> Work for SwitchTraffic<T, D> {
 
     fn wanted(&self, view: &View) -> bool {
         !matches!(view.phase(), Some((Mode::Drill, _)))
+    }
+
+    async fn look(&mut self, view: &View) -> Option<Sight> {
+        Some(Sight::Traffic(look::traffic(&view.plan, &self.traffic).await))
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {

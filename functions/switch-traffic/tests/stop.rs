@@ -9,7 +9,7 @@ use common::*;
 use relight::plan;
 use relight::ports::{CallError, Fetched, Notice, Resolved, Traffic};
 use relight::run::{Mode, Phase};
-use relight::state::{HoldSwitch, Key, Part, Place, TrafficProgress};
+use relight::state::{Head, HoldSwitch, Key, Part, Place, TrafficProgress};
 use relight_world::traffic::TrafficWorld;
 use relight_world::{Fault, World};
 use serde_json::json;
@@ -30,6 +30,20 @@ async fn a_stop_left_over_in_peace_is_removed() {
     world.tick(&mut work).await.unwrap();
     assert!(!world.traffic.stop());
     assert_eq!(world.journal.writes(), 0, "there is no run to write about");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_serves_without_any_run_has_the_primary_held_out_and_it_is_recorded_once() {
+    let (world, mut work) = world();
+    let head = Head { serving: Place::Standby, ..world.journal.snapshot().head };
+    assert!(head.run.is_none(), "a person put it into service");
+    world.journal.set(Key::Head, serde_json::to_value(head).unwrap());
+    world.tick(&mut work).await.unwrap();
+    assert!(world.traffic.stop());
+    assert!(traffic(&world).held_out_at.is_some());
+    let writes = world.journal.writes();
+    world.tick(&mut work).await.unwrap();
+    assert_eq!((writes, world.journal.writes()), (2, 2), "asked and seen, and nothing more");
 }
 
 #[tokio::test(start_paused = true)]

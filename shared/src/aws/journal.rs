@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{Aws, failed};
 use crate::ports::{CallError, Change, Entry, Journal, JournalError, Why, Write, Written};
 use crate::run::RunId;
-use crate::state::{Item, Key, Snapshot};
+use crate::state::{Item, Key, Snapshot, SnapshotError};
 
 #[derive(Debug, Clone)]
 pub struct DynamoJournal {
@@ -171,9 +171,9 @@ fn item(item: &HashMap<String, AttributeValue>) -> Result<Item, JournalError> {
     let named = item.get("sk").and_then(|value| value.as_s().ok()).map_or("without a key", String::as_str);
     let missing = |name: &str| DynamoJournal::content("read", &format!("`{named}` lacks `{name}`"));
     let get = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).ok_or_else(|| missing(name));
-    let key: Key = get("sk")?.parse().map_err(crate::state::SnapshotError::Key)?;
+    let key = Key::from(get("sk")?.as_str());
     let revision = item.get("revision").and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok()).ok_or_else(|| missing("revision"))?;
-    let body = serde_json::from_str(get("body")?).map_err(|source| crate::state::SnapshotError::Body { key: key.clone(), source })?;
+    let body = serde_json::from_str(get("body")?).map_err(|source| SnapshotError::new(key.clone(), &serde_json::Value::Null, source))?;
     Ok(Item { key, revision, body })
 }
 

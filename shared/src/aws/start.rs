@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use jiff::Timestamp;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -14,7 +14,7 @@ use super::Aws;
 use super::journal::DynamoJournal;
 use super::notices::SnsNotices;
 use crate::clock::Clock;
-use crate::nudge::{Nudge, Work};
+use crate::nudge::{Nudge, NudgeError, Work};
 use crate::say::{Answer, Voice};
 
 /// Kept free at the end of an invocation for the call that is under way, the last write and the answer.
@@ -110,7 +110,7 @@ impl Environment {
     }
 
     /// One invocation through the loop.
-    pub async fn nudge<W: Work>(&self, work: &mut W, event: &LambdaEvent<Value>) -> Result<Answer, Error> {
+    pub async fn nudge<W: Work>(&self, work: &mut W, event: &LambdaEvent<Value>) -> Result<Answer, NudgeError> {
         let calls = self.aws.counter();
         let nudge = Nudge {
             journal: &self.journal,
@@ -120,7 +120,7 @@ impl Environment {
             budget: budget(event.context.deadline, Timestamp::now()),
             calls: &|| calls.take(),
         };
-        Ok(nudge.run(work, &event.payload).await?)
+        nudge.run(work, &event.payload).await
     }
 
     /// Who speaks in this invocation.
@@ -138,6 +138,25 @@ impl Environment {
     }
 }
 
+/// An invocation that failed, as Lambda tells it on. Of an error of any other type the runtime tells the name of a type of Rust.
+#[derive(Debug)]
+pub struct Failed {
+    pub name: &'static str,
+    pub said: String,
+}
+
+impl From<NudgeError> for Failed {
+    fn from(error: NudgeError) -> Failed {
+        Failed { name: error.name(), said: error.to_string() }
+    }
+}
+
+impl From<Failed> for Diagnostic {
+    fn from(failed: Failed) -> Diagnostic {
+        Diagnostic { error_type: failed.name.to_owned(), error_message: failed.said }
+    }
+}
+
 /// How long an invocation that ends at `deadline`, in milliseconds of Unix time, may keep polling.
 fn budget(deadline: u64, now: Timestamp) -> Duration {
     let left = Timestamp::from_millisecond(i64::try_from(deadline).unwrap_or(i64::MAX)).map(|deadline| deadline.duration_since(now));
@@ -148,7 +167,8 @@ fn budget(deadline: u64, now: Timestamp) -> Duration {
 pub async fn serve<W: Work>(environment: Environment, work: W) -> Result<(), Error> {
     // One environment handles one event at a time; the lock is never contended.
     let work = Mutex::new(work);
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| environment.nudge(&mut *work.lock().await, &event).await)).await
+    let handle = async |event: LambdaEvent<Value>| environment.nudge(&mut *work.lock().await, &event).await.map_err(Failed::from);
+    lambda_runtime::run(service_fn(handle)).await
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! if it failed now   capacity, lag, clearance, rehearsal, users, vetoes: the very rules that a run asks, over a run that is supposed
 //! only in peace      what is there and may be read, logins, observers, STOP, who listens, the stack's own bounds, the last drill
 //! ```
+//! What is judged here, each function saw with its own role ([`crate::look`]).
 //!
 //! Where a rule exists it is asked, not written again: readiness and a failover cannot disagree then, and a veto that somebody
 //! adds to [`blocked`] is found here without a word more. What changes nothing in a failover is no finding.
@@ -16,7 +17,6 @@ mod suppose;
 mod tests;
 mod things;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,9 +25,9 @@ use super::Decision;
 use super::lag::measure;
 use super::promotion::{Acceptance, Candidate, ClearanceRefusal, Cleared, GivenUp, Rehearsal, clear, rehearse};
 use super::traffic::{StopStep, Users, stop, users};
+use crate::look::{ComputeSight, DatabaseSight, Read, SecretSight, TrafficSight};
 use crate::plan::{Database, Plan};
-use crate::ports::{CallError, Described, Fetched, Found, GroupName, GroupState, Instance, LagSample, Resolved, ServiceName, ServiceState, Setback};
-use crate::ports::{Subscriber, Topic, Why};
+use crate::ports::{CallError, Fetched, Found, GroupName, Instance, LagSample, Resolved, Setback, Subscriber, Topic, Why};
 use crate::run::Run;
 use crate::state::{CopyStep, FrozenLag, Place, Snapshot};
 
@@ -38,30 +38,30 @@ pub use things::things;
 /// What the plan names in the standby Region, as it was found.
 #[derive(Debug, Clone)]
 pub struct Things {
-    pub services: Found<ServiceName, ServiceState>,
-    pub groups: Found<GroupName, GroupState>,
-    /// Of each cluster in which the plan wants a strategy.
-    pub providers: Found<String, BTreeSet<String>>,
+    pub compute: ComputeSight,
     /// By the plan's name of the database.
     pub replicas: Found<String, Instance>,
-    pub secrets: Found<String, Described>,
+    pub secrets: SecretSight,
     /// The STOP object, asked for without credentials.
     pub stop: Fetched,
 }
 
-/// All that a look saw. A read that failed is kept: it is a finding, too.
+/// All that a look saw; of a function that gave no answer, why.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    pub things: Things,
-    /// Why each group's last launch failed, where it did.
-    pub launches: BTreeMap<GroupName, Result<Option<Setback>, Arc<CallError>>>,
-    /// By the plan's name of the database.
-    pub lags: BTreeMap<String, Result<Vec<LagSample>, Arc<CallError>>>,
-    pub stop: Result<bool, Arc<CallError>>,
-    /// What users' name and the standby's stand for.
-    pub record: Arc<Result<Resolved, CallError>>,
-    pub standby: Arc<Result<Resolved, CallError>>,
-    pub audience: BTreeMap<Topic, Result<Vec<Subscriber>, Arc<CallError>>>,
+    pub compute: Result<ComputeSight, Silence>,
+    pub databases: Result<DatabaseSight, Silence>,
+    pub secrets: Result<SecretSight, Silence>,
+    pub traffic: Result<TrafficSight, Silence>,
+    pub audience: Read<Topic, Vec<Subscriber>>,
+}
+
+/// Why nothing is known of what a function looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    pub function: &'static str,
+    /// Why its answer cannot be read; `None`: it did not answer.
+    pub unread: Option<String>,
 }
 
 /// What a failover would meet, were the primary lost at `at`.
@@ -99,17 +99,17 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
     let mut findings = stack.outside(plan);
     let outside = |resource: &str| findings.iter().any(|finding| matches!(finding, Finding::OutsideStack { resource: held, .. } if held == resource));
     // A role that was never given a resource may not read it either: one cause, one finding.
-    let things = things(plan, &seen.things).into_iter().filter(|finding| !finding.denied().is_some_and(&outside)).collect::<Vec<_>>();
+    let things = seen.things(plan).into_iter().filter(|finding| !finding.denied().is_some_and(&outside)).collect::<Vec<_>>();
     findings.extend(things);
-    findings.extend(launches(seen));
+    findings.extend(seen.compute.iter().flat_map(launches));
     let mut lags = Vec::new();
-    for database in &plan.databases {
+    for database in plan.databases.iter().filter(|_| seen.databases.is_ok()) {
         let lag = lag_now(database, seen, now, &mut findings);
         findings.extend(promotable(plan, &supposed, database, seen, &lag, now));
         lags.push(lag.seconds);
     }
     findings.extend(journal::logins(plan, snapshot, now));
-    findings.extend(traffic(plan, snapshot, seen, now));
+    findings.extend(seen.traffic.iter().flat_map(|seen| traffic(plan, snapshot, seen, now)));
     findings.extend(stack.audience(plan, &seen.audience));
     findings.extend(journal::observers(plan, snapshot, now));
     findings.extend(journal::vetoes(plan, &supposed, now));
@@ -124,9 +124,33 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
     Readiness { at: now, findings, estimates }
 }
 
-fn launches(seen: &Seen) -> Vec<Finding> {
+impl Seen {
+    /// What is wrong with what the plan names, and who did not look at it.
+    fn things(&self, plan: &Plan) -> Vec<Finding> {
+        fn judged<T>(seen: &Result<T, Silence>, judge: impl FnOnce(&T) -> Vec<Finding>) -> Vec<Finding> {
+            seen.as_ref().map_or_else(|silence| vec![Finding::NotLooked(silence.clone())], judge)
+        }
+        [
+            judged(&self.compute, |seen| things::compute(plan, seen)),
+            judged(&self.databases, |seen| things::replicas(plan, &seen.replicas)),
+            judged(&self.secrets, |seen| things::secrets(plan, seen)),
+            judged(&self.traffic, |seen| things::stop(plan, &seen.public).into_iter().collect()),
+        ]
+        .concat()
+    }
+
+    fn replica(&self, database: &Database) -> Option<&Result<Option<Instance>, Arc<CallError>>> {
+        self.databases.as_ref().ok()?.replicas.get(&database.name)
+    }
+
+    fn lag(&self, database: &Database) -> Option<&Result<Vec<LagSample>, Arc<CallError>>> {
+        self.databases.as_ref().ok()?.lags.get(&database.name)
+    }
+}
+
+fn launches(seen: &ComputeSight) -> Vec<Finding> {
     // Of a group that is not there Auto Scaling tells nothing, by an error.
-    let absent = |group: &GroupName| matches!(seen.things.groups.get(group), Some(Ok(None)));
+    let absent = |group: &GroupName| matches!(seen.groups.get(group), Some(Ok(None)));
     let one = |(group, launch): (&GroupName, &Result<Option<Setback>, Arc<CallError>>)| match launch {
         _ if absent(group) => None,
         Ok(setback) => setback.clone().map(|setback| Finding::NotLaunched { group: group.clone(), setback }),
@@ -137,7 +161,7 @@ fn launches(seen: &Seen) -> Vec<Finding> {
 
 /// The lag that a failure at this moment would be judged by. Where it could not be read that is said, and nothing is judged by it.
 fn lag_now(database: &Database, seen: &Seen, now: Timestamp, findings: &mut Vec<Finding>) -> FrozenLag {
-    match seen.lags.get(&database.name) {
+    match seen.lag(database) {
         Some(Ok(samples)) => measure(&database.replica, samples, now, now),
         Some(Err(error)) => {
             findings.push(Finding::unreadable(format!("lag of {}", database.replica), error));
@@ -149,10 +173,10 @@ fn lag_now(database: &Database, seen: &Seen, now: Timestamp, findings: &mut Vec<
 
 /// What speaks against promoting a replica now, and against rehearsing it.
 fn promotable(plan: &Plan, supposed: &suppose::Supposed, database: &Database, seen: &Seen, lag: &FrozenLag, now: Timestamp) -> Vec<Finding> {
-    let Some(Ok(Some(instance))) = seen.things.replicas.get(&database.name) else { return Vec::new() };
+    let Some(Ok(Some(instance))) = seen.replica(database) else { return Vec::new() };
     let (name, replica) = (database.name.clone(), database.replica.clone());
     let mut findings = Vec::new();
-    let unread = matches!(seen.lags.get(&database.name), Some(Err(_)));
+    let unread = matches!(seen.lag(database), Some(Err(_)));
     match clear(&Candidate { plan, run: supposed.run(), database, lag, replica: Some(instance) }) {
         Decision::Refuse(ClearanceRefusal::UnknownLag(_)) if unread => {}
         Decision::Refuse(why) => findings.push(Finding::NotPromotable { database: name.clone(), replica: replica.clone(), why }),
@@ -184,14 +208,14 @@ fn not_rehearsed(plan: &Plan, run: &Run, database: &Database, instance: &Instanc
     }
 }
 
-fn traffic(plan: &Plan, snapshot: &Snapshot, seen: &Seen, now: Timestamp) -> Vec<Finding> {
+fn traffic(plan: &Plan, snapshot: &Snapshot, seen: &TrafficSight, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = |name: &str, answer: &Result<Resolved, CallError>| match answer {
         Err(CallError { why: Why::NotFound(why), .. }) => Some(Finding::NoName { name: name.to_owned(), why: why.clone() }),
         Err(error) => Some(Finding::unreadable(format!("name {name}"), error)),
         Ok(_) => None,
     };
-    let lies = match &seen.stop {
+    let lies = match seen.stop.as_ref() {
         Err(error) => {
             findings.push(Finding::unreadable(format!("s3://{}/{}", plan.traffic.stop_bucket, plan.traffic.stop_key), error));
             false

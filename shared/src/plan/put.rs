@@ -42,7 +42,7 @@ pub fn put(plan: &Plan, text: &str, snapshot: &Snapshot, partition: &str, region
     let write = |key: Key, change| Write { expected: snapshot.revision(&key), key, change };
     let mut changes = vec![write(Key::Plan(version), Change::Put(Value::from(text)))];
     let head = Head { plan_version: version, ..snapshot.head.clone() };
-    changes.extend(serde_json::to_value(head).map(|head| write(Key::Head, Change::Put(head))));
+    changes.extend(snapshot.write(Key::Head, &head));
     changes.extend(snapshot.plans.keys().filter(|old| Some(**old) != needed).map(|old| write(Key::Plan(*old), Change::Delete)));
     Ok((version, changes))
 }
@@ -54,6 +54,9 @@ fn open(snapshot: &Snapshot) -> Option<String> {
     }
     if snapshot.head.serving == Place::Standby {
         return Some("the standby serves".to_owned());
+    }
+    if let Some(run) = snapshot.reports.keys().next() {
+        return Some(format!("the report of {run} is not written yet"));
     }
     let owed = snapshot.obligations.keys().next().map(|owed| format!("`{owed}` is still owed"));
     owed.or_else(|| snapshot.baseline.keys().next().map(|held| format!("{held} is not at its baseline")))

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::CallError;
 use crate::plan::{self, Bounds, InstancesDistribution, ProviderShare};
@@ -73,7 +74,7 @@ impl fmt::Display for Resize {
 }
 
 /// An ECS service of the standby Region.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceName {
     pub cluster: String,
     pub name: String,
@@ -92,7 +93,7 @@ impl fmt::Display for ServiceName {
 }
 
 /// An EC2 Auto Scaling group of the standby Region.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupName(pub String);
 
 impl fmt::Display for GroupName {
@@ -102,7 +103,7 @@ impl fmt::Display for GroupName {
 }
 
 /// A service, as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ServiceState {
     pub desired: u32,
     pub running: u32,
@@ -136,7 +137,7 @@ fn sorted(strategy: &[ProviderShare]) -> BTreeSet<&ProviderShare> {
 }
 
 /// How the newest deployment stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Rollout {
     #[default]
     Completed,
@@ -146,14 +147,14 @@ pub enum Rollout {
 }
 
 /// What kept something from running, as AWS said it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setback {
     pub at: Timestamp,
     pub said: String,
 }
 
 /// A group, as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct GroupState {
     pub min: u32,
     pub desired: u32,

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{CallError, HomeId, HomeOf, LeftId, RebuiltOf, Snapshotted};
 use crate::plan;
@@ -83,7 +84,7 @@ pub trait Database {
 }
 
 /// A DB instance, as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Instance {
     /// `available`, `backing-up`, `modifying`, ...
     pub status: String,
@@ -119,7 +120,7 @@ impl Instance {
 }
 
 /// One minute's sample.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LagSample {
     /// The minute's beginning.
     pub at: Timestamp,

@@ -77,6 +77,9 @@ pub enum EntryKind {
     Waiting,
     Refusal,
     Failure,
+    /// A kind that another version knows.
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,4 +90,15 @@ pub enum JournalError {
     Call { doing: &'static str, message: String },
     #[error(transparent)]
     Content(#[from] SnapshotError),
+}
+
+impl JournalError {
+    /// See [`super::CallError::name`].
+    pub fn name(&self) -> &'static str {
+        match self {
+            JournalError::NoTable { .. } => "NoJournal",
+            JournalError::Call { .. } => "JournalUnreachable",
+            JournalError::Content(_) => "JournalUnread",
+        }
+    }
 }

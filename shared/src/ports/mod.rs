@@ -19,20 +19,24 @@ pub use reports::{Reports, Validate};
 pub use secrets::{DISPOSABLE_PREFIX, Described, DisposableName, HomeSecret, Login, LoginError, Proof, Rotating, SecretName, Secrets, Seen, Stage};
 pub use traffic::{Eyes, Fetched, Resolved, Traffic};
 
+use std::borrow::Cow;
 use std::error::Error;
 
-/// A call to the world that did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+use serde::{Deserialize, Serialize};
+
+/// A call to the world that did not do what was asked. One function tells another of it by the journal ([`crate::look`]); its
+/// source stays behind then.
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[error("{operation}: {why}")]
 pub struct CallError {
     /// `rds:PromoteReadReplica`, as IAM names it.
-    pub operation: &'static str,
+    pub operation: Cow<'static, str>,
     #[source]
     pub why: Why,
 }
 
 /// Why a call failed, as far as it matters to what happens next.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum Why {
     #[error("throttled; the next nudge tries again")]
     Throttled,
@@ -46,12 +50,29 @@ pub enum Why {
     #[error("no answer that tells whether it was done: {0}")]
     Unanswered(String),
     #[error("{0}")]
-    Other(String, #[source] Option<Box<dyn Error + Send + Sync>>),
+    Other(
+        String,
+        #[source]
+        #[serde(skip)]
+        Option<Box<dyn Error + Send + Sync>>,
+    ),
 }
 
 impl CallError {
-    pub fn new(operation: &'static str, why: Why) -> CallError {
-        CallError { operation, why }
+    pub fn new(operation: impl Into<Cow<'static, str>>, why: Why) -> CallError {
+        CallError { operation: operation.into(), why }
+    }
+
+    /// A name that stays the same from version to version, for whoever tells failures apart by it.
+    pub fn name(&self) -> &'static str {
+        match self.why {
+            Why::Throttled => "CallThrottled",
+            Why::Denied(_) => "CallDenied",
+            Why::NotFound(_) => "NotFound",
+            Why::State(_) => "StateRefused",
+            Why::Unanswered(_) => "CallUnanswered",
+            Why::Other(..) => "CallFailed",
+        }
     }
 
     /// Whether the same call may succeed later with nothing changed by a person.

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CallError, Compared, LeftRows, Lsn, Position, Removal, Table, Tables};
 use crate::event::RotationStep;
 use crate::plan;
@@ -98,7 +100,7 @@ impl Stage {
 }
 
 /// What DescribeSecret tells, without any value.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Described {
     pub arn: String,
     pub name: String,

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::CallError;
 use crate::plan::{self, Plan};
 
@@ -41,7 +43,7 @@ pub trait Eyes {
 }
 
 /// What one HTTP GET met.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fetched {
     /// The status, and the beginning of the body.
     Answered { status: u16, body: String },
@@ -52,7 +54,7 @@ pub enum Fetched {
 }
 
 /// The aliases behind a name, itself first, and the addresses at their end. Names are in lower case without the last dot.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Resolved {
     pub names: Vec<String>,
     pub addresses: BTreeSet<IpAddr>,

@@ -243,6 +243,7 @@ fn kind(kind: EntryKind) -> &'static str {
         EntryKind::Waiting => "waiting",
         EntryKind::Refusal => "refusal",
         EntryKind::Failure => "failure",
+        EntryKind::Other => "other",
     }
 }
 

@@ -34,8 +34,12 @@ impl Emulators {
         moto: SocketAddr,
         groups: &Groups,
     ) -> Result<Emulators, Error> {
+        let unpacked = logs.join("ministack");
+        std::fs::create_dir_all(&unpacked).map_err(|source| Error::io("making the emulator's folder", source))?;
         let mut command = Command::new(layout.venv.join("bin/ministack"));
         command
+            // The functions' code and its process id: they go with the stage's folder.
+            .env("TMPDIR", unpacked)
             .env("GATEWAY_PORT", ministack.port().to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("MINISTACK_ACCOUNT_ID", ACCOUNT)

@@ -27,6 +27,7 @@ pub mod observe;
 pub mod plan;
 pub mod scenes;
 mod stage;
+pub mod update;
 mod workload;
 
 use std::path::PathBuf;

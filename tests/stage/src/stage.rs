@@ -111,8 +111,8 @@ pub struct Stage {
     pub folder: PathBuf,
     /// The plan in force, as a file.
     pub plan: PathBuf,
-    deployer: Deployer,
     emulators: Emulators,
+    pub(crate) deployer: Deployer,
     tasks: JoinSet<()>,
     _groups: Groups,
 }

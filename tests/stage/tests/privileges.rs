@@ -18,7 +18,6 @@ const UNSEEN: &[(&str, &str, &str)] = &[
     ("Logs", "logs:CreateLogStream", "Lambda writes the log, inside the emulator"),
     ("Logs", "logs:PutLogEvents", "Lambda writes the log, inside the emulator"),
     ("DeadLetters", "sqs:SendMessage", "Lambda sends what failed three times, inside the emulator"),
-    ("GroupsRead", "autoscaling:DescribeScalingActivities", "the emulator runs what a group wants at once, and nobody asks why one falls short"),
     ("Network", "ec2:CreateNetworkInterface", "there is no VPC on the stage; the six are AWS's own list"),
     ("Network", "ec2:DescribeNetworkInterfaces", "there is no VPC on the stage"),
     ("Network", "ec2:DescribeSubnets", "there is no VPC on the stage"),

@@ -20,7 +20,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use relight::clock::Clock;
 use relight::decide::readiness::Stack;
-use relight::look::Standby;
 use relight::nudge::{Nudge, NudgeError, Work};
 use relight::plan::Plan;
 use relight::ports::{Subscriber, Topic};
@@ -28,12 +27,10 @@ use relight::say::{Answer, Voice};
 use serde_json::{Value, json};
 
 pub use calls::{Call, Calls, Fault};
+pub use journal::Version;
 
 /// When every world begins: the first Monday of 2026, 00:05 UTC.
 pub const START: &str = "2026-01-05T00:05:00Z";
-
-/// The standby by the world's ports.
-pub type StandbyWorld = Standby<compute::ComputeWorld, database::DatabaseWorld, secrets::SecretsWorld, traffic::TrafficWorld, notices::MemoryNotices>;
 
 /// Everything there is, in both Regions. Clones share it.
 #[derive(Clone)]
@@ -41,6 +38,8 @@ pub struct World {
     pub clock: Clock,
     pub calls: Calls,
     pub journal: journal::MemoryJournal,
+    /// The plan that the stack was deployed for.
+    plan: Plan,
     pub notices: notices::MemoryNotices,
     pub compute: compute::ComputeWorld,
     pub database: database::DatabaseWorld,
@@ -71,24 +70,14 @@ impl World {
             reports: reports::ReportsWorld::new(calls.clone()),
             validate: reports::ValidateWorld::new(calls.clone()),
             calls,
+            plan,
         }
     }
 
-    /// The standby as the readiness check looks at it.
-    pub fn standby(&self) -> StandbyWorld {
-        Standby {
-            compute: self.compute.clone(),
-            database: self.database.clone(),
-            secrets: self.secrets.clone(),
-            traffic: self.traffic.clone(),
-            audience: self.notices.clone(),
-        }
-    }
-
-    /// A control stack that was deployed for all that the plan names, its functions subscribed.
+    /// A control stack that was deployed for all that the world's first plan names, its functions subscribed. What lies in the journal
+    /// is not read: no version of the functions need know it.
     pub fn stack(&self) -> Stack {
-        let (_, text) = self.journal.snapshot().plan_text().map(|(version, text)| (version, text.to_owned())).expect("a plan");
-        let plan = Plan::stored(&text).expect("a plan");
+        let plan = &self.plan;
         let (region, account) = (&plan.standby, &plan.account);
         let function = |name: &str| format!("arn:aws:lambda:{region}:{account}:function:{}-relight-{name}", plan.name);
         let mut arns = vec![
@@ -106,6 +95,11 @@ impl World {
         self.notices.set_audience(Topic::Alarms, ["scale-up", "watch-primary"].iter().map(|name| listens(function(name))).collect());
         self.notices.set_audience(Topic::People, vec![listens("oncall@shop.test".to_owned())]);
         Stack::deployed(&arns.join(","), &plan.traffic.stop_bucket, &function("rotate-secret"))
+    }
+
+    /// The same world, seen by functions of this version.
+    pub fn spoken_by(&self, version: journal::Version) -> World {
+        World { journal: self.journal.spoken_by(version), ..self.clone() }
     }
 
     pub fn now(&self) -> Timestamp {

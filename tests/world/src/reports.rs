@@ -1,6 +1,6 @@
 //! The bucket of the reports, and the standby as a drill looks at it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -23,16 +23,22 @@ pub struct ReportsWorld {
     puts: Rc<RefCell<Vec<(String, Held)>>>,
     /// Rows left behind, by the file.
     rows: Rc<RefCell<BTreeMap<String, Vec<String>>>>,
+    refuses: Rc<Cell<bool>>,
 }
 
 impl ReportsWorld {
     pub fn new(calls: Calls) -> ReportsWorld {
-        ReportsWorld { calls, puts: Rc::default(), rows: Rc::default() }
+        ReportsWorld { calls, puts: Rc::default(), rows: Rc::default(), refuses: Rc::default() }
     }
 
     /// The lines of a file of rows.
     pub fn rows(&self, file: &str) -> Option<Vec<String>> {
         self.rows.borrow().get(file).cloned()
+    }
+
+    /// The bucket takes nothing, until it does again.
+    pub fn refuse(&self, refuses: bool) {
+        self.refuses.set(refuses);
     }
 
     /// What lies in the bucket, by the run.
@@ -49,6 +55,9 @@ impl ReportsWorld {
 impl Reports for ReportsWorld {
     async fn put(&self, run: &str, json: &str, html: &str) -> Result<String, CallError> {
         self.calls.pass("s3:PutObject", Place::Standby, run, || {
+            if self.refuses.get() {
+                return Err(Why::Denied("the bucket's key is disabled".to_owned()));
+            }
             self.puts.borrow_mut().push((run.to_owned(), Held { json: json.to_owned(), html: html.to_owned() }));
             Ok(format!("s3://reports/{run}.html"))
         })

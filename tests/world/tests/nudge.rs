@@ -496,6 +496,16 @@ async fn a_step_is_told_to_the_functions_and_to_people_and_a_silent_topic_stops_
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_never_comes_to_an_end_is_ended_and_the_lease_let_go() {
+    let world = suspected(PLAN);
+    let mut work = Fake::<ScaleUp>::ends(Next::Again);
+    let error = world.nudge(&mut work, tick()).await.unwrap_err();
+    assert!(matches!(error, NudgeError::Endless), "{error}");
+    assert!(error.to_string().contains("what is written is not what is read"), "{error}");
+    assert!(world.journal.snapshot().leases.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn before_a_plan_is_put_a_tick_is_answered_and_an_order_is_an_error() {
     let world = World::with_plan(PLAN);
     world.journal.set(Key::Head, json!(Head { plan_version: 9, ..Head::default() }));

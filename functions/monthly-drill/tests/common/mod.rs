@@ -14,9 +14,9 @@ use relight::run::{Mode, Phase, Run, RunId, Words};
 use relight::state::{
     CapacityProgress, CapacityStep, CopyStep, DrillProgress, Head, Key, OfRun, Part, Place, PromotionProgress, RestoreProgress, Snapshot,
 };
+use relight_world::World;
 use relight_world::notices::MemoryNotices;
 use relight_world::reports::{ReportsWorld, ValidateWorld};
-use relight_world::{StandbyWorld, World};
 use serde::Serialize;
 use serde_json::json;
 
@@ -56,7 +56,7 @@ hold = "15m"
 validate = ["http://standby.shop.test/orders", "http://standby.shop.test/cart"]
 "#;
 
-pub(crate) type Work = MonthlyDrill<ReportsWorld, ValidateWorld, MemoryNotices, StandbyWorld>;
+pub(crate) type Work = MonthlyDrill<ReportsWorld, ValidateWorld, MemoryNotices, MemoryNotices>;
 
 pub(crate) struct Scene {
     pub(crate) world: World,
@@ -74,7 +74,7 @@ impl Scene {
             reports: world.reports.clone(),
             validate: world.validate.clone(),
             people: world.notices.clone(),
-            standby: world.standby(),
+            audience: world.notices.clone(),
             stack: world.stack(),
         };
         Scene { world, work }

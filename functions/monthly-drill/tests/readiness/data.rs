@@ -2,12 +2,12 @@
 
 use relight::decide::readiness::Severity::{Blocking, Warning};
 use relight::ports::{LagSample, Stage};
-use relight::state::{Key, LoginSeen};
+use relight::state::Key;
 use relight_world::World;
 use relight_world::database::LagFeed;
 use serde_json::json;
 
-use crate::scene::{found, minutes, only, sound};
+use crate::scene::{found, minutes, only};
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_is_gone() {
@@ -92,22 +92,14 @@ async fn a_secret_that_was_never_replicated_or_was_cut_loose() {
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_does_not_log_in() {
-    let login = |seen: Option<LoginSeen>| {
-        move |world: &World| {
-            let mut memory = world.journal.snapshot().memory;
-            match seen {
-                Some(seen) => drop(memory.logins.insert("shop/app".to_owned(), seen)),
-                None => drop(memory.logins.remove("shop/app")),
-            }
-            world.journal.set(Key::Memory, json!(memory));
-        }
+    // rotate-secret, woken to look, logs in as it is due.
+    let breaks = |world: &World| {
+        let mut memory = world.journal.snapshot().memory;
+        memory.logins.clear();
+        world.journal.set(Key::Memory, json!(memory));
+        world.login.set_password("orders-replica.standby.rds.test", "app", "another one");
     };
-    let now = sound().world.now();
-    let failed = LoginSeen { at: now, ok: false, said: "orders-replica cannot be reached: refused; check the security group".to_owned() };
-    only(login(Some(failed)), Blocking, "secret/shop/app", "cannot be reached: refused", "check the security group").await;
-    let old = LoginSeen { at: now - minutes(91), ok: true, said: "logs in".to_owned() };
-    only(login(Some(old)), Warning, "secret/shop/app", "the last login", "rotate-secret's log").await;
-    only(login(None), Warning, "secret/shop/app", "nobody has logged in", "rotate-secret's log").await;
+    only(breaks, Blocking, "secret/shop/app", "refuses this user and password", "put the login that the database has into the secret").await;
 }
 
 #[tokio::test(start_paused = true)]

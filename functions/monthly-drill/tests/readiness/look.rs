@@ -10,7 +10,7 @@ use relight::state::{Head, Key, Place};
 use serde_json::json;
 
 use crate::common::Scene;
-use crate::scene::{ASK, PLAN, look, sound};
+use crate::scene::{ASK, PLAN, ask, look, sound};
 
 #[tokio::test(start_paused = true)]
 async fn a_sound_standby_has_no_finding_and_its_estimates() {
@@ -45,7 +45,7 @@ async fn a_tick_looks_at_nothing_and_a_person_is_answered_with_every_finding() {
 
     scene.world.compute.lose_group("workers");
     let order = json!({ "operator": { "command": "readiness", "by": "ana" } });
-    let answer = scene.world.nudge(&mut scene.work, order).await.expect("an answer");
+    let answer = ask(&mut scene, order).await;
     assert_eq!(answer.said[0], "a failover would not work now: 1 finding(s) block it, 0 warning(s)");
     assert!(
         answer.said[1].starts_with("blocking: group/workers: the standby Region has no Auto Scaling group workers; create workers"),
@@ -111,6 +111,38 @@ async fn a_look_changes_nothing_but_its_own_word() {
         })
         .map(|call| (call.operation, call.place))
         .collect();
-    assert_eq!(changes, [("s3:PutObject", Place::Standby), ("dynamodb:TransactWriteItems", Place::Standby)]);
+    let word = |operation| (operation, Place::Standby);
+    // The question, the notice, four answers, the page, and what it found in place of question and answers.
+    let mut expected = vec![word("dynamodb:TransactWriteItems"), word("sns:Publish")];
+    expected.extend([word("dynamodb:TransactWriteItems"); 4]);
+    expected.extend([word("s3:PutObject"), word("dynamodb:TransactWriteItems")]);
+    assert_eq!(changes, expected);
     assert!(scene.world.calls.log()[calls..].iter().all(|call| call.place == Place::Standby), "no call leaves the standby Region");
+    let left = scene.snapshot();
+    assert!(left.look.is_none() && left.sights.is_empty(), "the journal is as small as before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_nobody_can_wake_is_found_after_its_tick_had_its_chance() {
+    let mut scene = sound();
+    let began = tokio::time::Instant::now();
+    let answer = scene.world.nudge(&mut scene.work, serde_json::from_str(ASK).expect("JSON")).await.expect("an answer");
+    assert!((75..80).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let silent: Vec<&String> = answer.said.iter().filter(|said| said.contains("gave no answer")).collect();
+    assert_eq!(silent.len(), 4, "{answer:#?}");
+    assert!(silent[0].starts_with("blocking: scale-up: ") && silent[0].contains("read the log of scale-up"), "{silent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_invocation_asked_and_did_not_live_to_hear_a_later_tick_says() {
+    let mut scene = sound();
+    // No time is left to wait for answers.
+    let asked = scene.world.nudge_within(&mut scene.work, serde_json::from_str(ASK).expect("JSON"), Duration::ZERO).await.expect("an answer");
+    assert!(asked.said.iter().any(|said| said.contains("a later tick says")), "{asked:?}");
+    scene.nudge().await;
+    assert!(scene.world.reports.puts("readiness").is_empty(), "it is too early to give up who asked");
+    tokio::time::advance(Duration::from_secs(91)).await;
+    scene.nudge().await;
+    assert_eq!(scene.world.reports.puts("readiness").len(), 1);
+    assert!(scene.snapshot().look.is_none());
 }

@@ -1,12 +1,19 @@
 //! A standby in which everything is as it should be, and what a look at it says.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
+use promote_replica::PromoteReplica;
 use relight::decide::readiness::Severity;
 use relight::evidence::{Evidence, Word};
 use relight::report::ReadinessReport;
+use relight::say::Answer;
 use relight::state::{Key, LoginSeen, Memory};
 use relight_world::World;
-use serde_json::json;
+use rotate_secret::RotateSecret;
+use scale_up::ScaleUp;
+use serde_json::{Value, json};
+use switch_traffic::SwitchTraffic;
 
 use crate::common::Scene;
 
@@ -105,10 +112,33 @@ pub(crate) fn minutes(count: i64) -> SignedDuration {
     SignedDuration::from_mins(count)
 }
 
+/// Asks, while those who look are woken as by the notice.
+pub(crate) async fn ask(scene: &mut Scene, event: Value) -> Answer {
+    let world = scene.world.clone();
+    tokio::select! {
+        answer = world.nudge(&mut scene.work, event) => answer.expect("an answer"),
+        () = others(&world) => unreachable!("they are woken again and again"),
+    }
+}
+
+async fn others(world: &World) {
+    let (compute, database, secrets) = (world.compute.clone(), world.database.clone(), world.secrets.clone());
+    let mut scale_up = ScaleUp::new(compute);
+    let mut promote = PromoteReplica::new(database.clone());
+    let mut rotate = RotateSecret::new(secrets, world.login.clone(), database.clone(), world.reports.clone());
+    let mut switch = SwitchTraffic { traffic: world.traffic.clone(), database };
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if world.journal.snapshot().look.is_some() {
+            let woken = tokio::join!(world.tick(&mut scale_up), world.tick(&mut promote), world.tick(&mut rotate), world.tick(&mut switch));
+            assert!(matches!(woken, (Ok(_), Ok(_), Ok(_), Ok(_))), "{woken:?}");
+        }
+    }
+}
+
 /// Asks, and reads the page's data.
 pub(crate) async fn look(scene: &mut Scene) -> ReadinessReport {
-    let event = serde_json::from_str(ASK).expect("JSON");
-    scene.world.nudge(&mut scene.work, event).await.expect("an answer");
+    ask(scene, serde_json::from_str(ASK).expect("JSON")).await;
     let held = scene.world.reports.puts("readiness").pop().expect("a page");
     serde_json::from_str(&held.json).expect("the documented form")
 }

@@ -254,17 +254,26 @@ async fn a_write_without_an_answer_does_not_say_that_nothing_was_changed() {
 #[tokio::test]
 async fn an_item_that_cannot_be_read_is_named() {
     let without_revision = json!({ "pk": { "S": "shop" }, "sk": { "S": "evidence" }, "body": { "S": "{}" } });
-    let cases = [
-        (row("lease#capacity", 1, &json!(5)), "`lease#capacity` cannot be read"),
-        (row("sundial", 1, &json!({})), "`sundial` that this version does not know"),
-        (row("plan#newest", 1, &json!("")), "`plan#newest` that this version does not know"),
-        (without_revision, "`evidence` lacks `revision`"),
-    ];
+    let cases = [(row("lease#capacity", 1, &json!(5)), "`lease#capacity` cannot be read"), (without_revision, "`evidence` lacks `revision`")];
     for (item, expected) in cases {
         let (journal, _) = journal(move |_, _, _| (200, json!({ "Items": [item] })));
         let said = journal.read().await.unwrap_err().to_string();
         assert!(said.contains(expected), "{said}");
     }
+}
+
+#[tokio::test]
+async fn an_item_and_a_line_of_another_version_are_passed_over() {
+    let head = json!(Head { plan_version: 3, ..Head::default() });
+    let line = json!({ "at": entry("x").at, "by": "a sundial", "kind": "shadow", "said": "noon", "angle": 90 });
+    let (journal, _) = journal(move |number, _, _| match number {
+        0 => (200, json!({ "Items": [row("head", 7, &head), row("sundial", 1, &json!({})), row("plan#newest", 1, &json!(""))] })),
+        _ => (200, json!({ "Items": [{ "pk": { "S": "x" }, "sk": { "S": "y" }, "body": { "S": line.to_string() } }] })),
+    });
+    let snapshot = journal.read().await.unwrap();
+    assert_eq!((snapshot.head.plan_version, snapshot.revision(&Key::from("sundial"))), (3, Some(1)));
+    let history = journal.history(&run()).await.unwrap();
+    assert_eq!((history[0].kind, history[0].said.as_str()), (EntryKind::Other, "noon"));
 }
 
 #[tokio::test]

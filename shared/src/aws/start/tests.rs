@@ -1,6 +1,9 @@
 //! Settings and time of an invocation.
 
 use super::*;
+use crate::ports::{CallError, JournalError, Why};
+use crate::run::{Mode, Phase, Step, transition};
+use crate::state::{Item, Key, Snapshot};
 
 const ALL: [&str; 12] = [
     "RELIGHT_TABLE",
@@ -79,4 +82,31 @@ fn polling_ends_a_margin_before_lambda_ends_the_invocation() {
     assert_eq!(budget(after(3), now), Duration::ZERO);
     assert_eq!(budget(after(-5), now), Duration::ZERO, "a clock that jumped ahead of the deadline");
     assert_eq!(budget(u64::MAX, now), Duration::ZERO, "a deadline that is no time");
+}
+
+#[test]
+fn a_failed_invocation_is_told_by_a_name_that_is_no_type_of_rust() {
+    let unread = Snapshot::of(vec![Item { key: Key::Head, revision: 1, body: Value::from(5) }]).unwrap_err();
+    let plan = crate::plan::Plan::stored("sundial = true").unwrap_err();
+    let call = |why| NudgeError::Work(CallError::new("rds:PromoteReadReplica", why).into());
+    let cases = [
+        (JournalError::NoTable { table: "t".to_owned(), region: "r".to_owned() }.into(), "NoJournal"),
+        (JournalError::Call { doing: "read", message: "time-out".to_owned() }.into(), "JournalUnreachable"),
+        (JournalError::Content(unread).into(), "JournalUnread"),
+        (NudgeError::NoPlan, "NoPlan"),
+        (NudgeError::PlanUnread { version: 3, remedy: "x", source: plan }, "PlanUnread"),
+        (NudgeError::Unreadable(Vec::new()), "EventUnreadable"),
+        (transition(Mode::Drill, Phase::Closed, Step::Hold).unwrap_err().into(), "IllegalStep"),
+        (call(Why::Throttled), "CallThrottled"),
+        (call(Why::Denied("x".to_owned())), "CallDenied"),
+        (call(Why::NotFound("x".to_owned())), "NotFound"),
+        (call(Why::State("x".to_owned())), "StateRefused"),
+        (call(Why::Unanswered("x".to_owned())), "CallUnanswered"),
+        (call(Why::Other("x".to_owned(), None)), "CallFailed"),
+    ];
+    for (error, name) in cases {
+        let said = error.to_string();
+        let told = Diagnostic::from(Failed::from(error));
+        assert_eq!((told.error_type.as_str(), told.error_message), (name, said));
+    }
 }

@@ -6,9 +6,11 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Silence;
 use crate::advance::Blocked;
 use crate::decide::lag::LagVerdict;
 use crate::decide::promotion::{Busy, ClearanceRefusal, GivenUp};
+use crate::look::PATIENCE;
 use crate::plan::Bounds;
 use crate::plan::stack::NoArn;
 use crate::ports::{CallError, GroupName, ServiceName, Setback, Topic, Why};
@@ -86,7 +88,8 @@ pub enum Finding {
     NoArn(NoArn),
     OutsideStack { resource: String, parameter: &'static str, arn: String },
     OtherStop { bucket: String, key: String, stack: String },
-    Unreadable { what: String, operation: &'static str, why: String, unread: Unread },
+    NotLooked(Silence),
+    Unreadable { what: String, operation: String, why: String, unread: Unread },
     // The journal.
     OnlyObserves,
     Held { by: String, until: Timestamp },
@@ -108,7 +111,7 @@ impl Finding {
             Why::Denied(said) => said.clone(),
             other => other.to_string(),
         };
-        Finding::Unreadable { what, operation: error.operation, why, unread }
+        Finding::Unreadable { what, operation: error.operation.to_string(), why, unread }
     }
 
     pub(super) fn stop_unseen(bucket: String, why: String) -> Finding {
@@ -195,14 +198,11 @@ impl Finding {
             F::NotSubscribed { topic, .. } => topic.to_string(),
             F::NobodyListens { .. } => Topic::People.to_string(),
             F::OutsideStack { resource, .. } => resource.clone(),
+            F::NotLooked(silence) => silence.function.to_owned(),
             F::Unreadable { what, .. } => what.clone(),
             F::OnlyObserves | F::NoArn(_) => "plan".to_owned(),
             F::Held { .. } | F::Vetoed(_) => "run".to_owned(),
-            F::Overdue { what, .. } => match what {
-                Owed::Capacity => "capacity".to_owned(),
-                Owed::Copy { instance } => format!("copy/{instance}"),
-                Owed::Secret { name } => format!("secret/{name}"),
-            },
+            F::Overdue { what, .. } => what.id(),
             F::NeverDrilled | F::DrilledLongAgo { .. } | F::TooSlow { .. } => "drill".to_owned(),
         }
     }
@@ -263,6 +263,14 @@ impl fmt::Display for Finding {
             F::OtherStop { bucket, key, stack } => {
                 write!(f, "the plan's STOP is s3://{bucket}/{key}, the control stack's roles reach s3://{stack}/STOP")
             }
+            F::NotLooked(Silence { function, unread: None }) => {
+                write!(
+                    f,
+                    "{function} was asked to look and gave no answer within {:#}: neither its notice nor its tick wakes it, or it fails",
+                    PATIENCE
+                )
+            }
+            F::NotLooked(Silence { function, unread: Some(why) }) => write!(f, "what {function} saw cannot be read by this version: {why}"),
             F::Unreadable { what, operation, why, .. } => write!(f, "{what} could not be looked at: {operation}: {why}"),
             F::OnlyObserves => f.write_str("the plan only observes: nothing would be done"),
             F::Held { by, until } => write!(f, "{by} holds every step that cannot be undone until {until}"),
@@ -353,13 +361,19 @@ impl Finding {
                 format!("deploy infra/control again with {arn} in {parameter}: `relight stack parameters` makes the parameters from the plan")
             }
             F::OtherStop { stack, .. } => format!("put `stop_bucket = \"{stack}\"` into the plan and leave `stop_key` out"),
+            F::NotLooked(Silence { function, unread: None }) => {
+                format!("read the log of {function}, and invoke it with events/tick.json; a failover needs it as this look did")
+            }
+            F::NotLooked(Silence { unread: Some(_), .. }) => {
+                "let the deployment end, or deploy all functions of one version; then ask again: `readiness`".to_owned()
+            }
             // A policy names a secret with the characters that AWS adds; one that is not there has none, and is denied.
-            F::Unreadable { unread: Unread::Denied, operation: operation @ "secretsmanager:DescribeSecret", .. } => format!(
+            F::Unreadable { unread: Unread::Denied, operation, .. } if operation == "secretsmanager:DescribeSecret" => format!(
                 "of a secret that is not there AWS says the same: replicate it from the primary Region, `aws secretsmanager replicate-secret-to-regions`; \
-                 where it is there, give monthly-drill's role {operation} on it: deploy infra/control again with its ARN in SecretArns"
+                 where it is there, give rotate-secret's role {operation} on it: deploy infra/control again with its ARN in SecretArns"
             ),
             F::Unreadable { unread: Unread::Denied, operation, .. } => {
-                format!("give monthly-drill's role {operation} on it: deploy infra/control again with its ARN in the parameters")
+                format!("give {}'s role {operation} on it: deploy infra/control again with its ARN in the parameters", who_asks(operation))
             }
             F::Unreadable { unread: Unread::Passing, .. } => "ask again: `readiness`".to_owned(),
             F::Unreadable { unread: Unread::Other, .. } => "mend what the sentence names, then ask again: `readiness`".to_owned(),
@@ -371,6 +385,17 @@ impl Finding {
             F::DrilledLongAgo { .. } => "read the last report, mend what it names, and start one: `drill`".to_owned(),
             F::TooSlow { .. } => "keep more running in the standby, shorten policy.dwell, or say a longer objectives.rto".to_owned(),
         }
+    }
+}
+
+/// Whose role a denied read was asked with.
+fn who_asks(operation: &str) -> &'static str {
+    match operation.split(':').next().unwrap_or_default() {
+        "ecs" | "autoscaling" | "application-autoscaling" => "scale-up",
+        "rds" | "cloudwatch" => "promote-replica",
+        "secretsmanager" => "rotate-secret",
+        "s3" => "switch-traffic",
+        _ => "monthly-drill",
     }
 }
 

@@ -2,12 +2,12 @@
 //! names more meets a denied call in the crisis; and its topics wake whom they were told to.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::finding::Finding;
+use crate::look::Read;
 use crate::plan::Plan;
 use crate::plan::stack::{Parameter, parameters};
-use crate::ports::{CallError, Subscriber, Topic};
+use crate::ports::{Subscriber, Topic};
 
 /// The one key that the template makes public and lets switch-traffic write.
 const STOP: &str = "STOP";
@@ -59,7 +59,7 @@ impl Stack {
     }
 
     /// Who would not hear what is said.
-    pub(super) fn audience(&self, plan: &Plan, seen: &BTreeMap<Topic, Result<Vec<Subscriber>, Arc<CallError>>>) -> Vec<Finding> {
+    pub(super) fn audience(&self, plan: &Plan, seen: &Read<Topic, Vec<Subscriber>>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (topic, subscribers) in seen {
             let subscribers = match subscribers {

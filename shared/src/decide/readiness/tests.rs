@@ -5,7 +5,7 @@ use super::*;
 use crate::evidence::Word;
 use crate::fold::open;
 use crate::plan::{Bounds, InstancesDistribution, ProviderShare};
-use crate::ports::Rollout;
+use crate::ports::{Described, GroupState, Rollout, ServiceName, ServiceState};
 use crate::run::{Mode, Phase};
 use crate::situations::{Situation, at, plan};
 use crate::state::{HoldSwitch, Memory};
@@ -36,22 +36,20 @@ fn seen() -> Seen {
         stages: [("v1".to_owned(), ["AWSCURRENT".to_owned()].into())].into(),
         ..Described::default()
     };
-    let things = Things {
-        services: [(ServiceName::of(&plan.services[0]), Ok(Some(service)))].into(),
-        groups: Found::new(),
-        providers: Found::new(),
-        replicas: [("orders".to_owned(), Ok(Some(replica)))].into(),
-        secrets: [("shop/orders".to_owned(), Ok(Some(secret)))].into(),
-        stop: Fetched::Answered { status: 403, body: "<Code>AccessDenied</Code>".to_owned() },
-    };
     Seen {
-        things,
-        launches: BTreeMap::new(),
-        lags: [("orders".to_owned(), Ok(vec![LagSample { at: at(-60), seconds: Some(2.0) }]))].into(),
-        stop: Ok(false),
-        record: Arc::new(Ok(resolved("192.0.2.1"))),
-        standby: Arc::new(Ok(resolved("198.51.100.1"))),
-        audience: BTreeMap::new(),
+        compute: Ok(ComputeSight { services: [(ServiceName::of(&plan.services[0]), Ok(Some(service)))].into(), ..ComputeSight::default() }),
+        databases: Ok(DatabaseSight {
+            replicas: [("orders".to_owned(), Ok(Some(replica)))].into(),
+            lags: [("orders".to_owned(), Ok(vec![LagSample { at: at(-60), seconds: Some(2.0) }]))].into(),
+        }),
+        secrets: Ok(SecretSight { secrets: [("shop/orders".to_owned(), Ok(Some(secret)))].into() }),
+        traffic: Ok(TrafficSight {
+            public: Fetched::Answered { status: 403, body: "<Code>AccessDenied</Code>".to_owned() },
+            stop: Arc::new(Ok(false)),
+            record: Arc::new(Ok(resolved("192.0.2.1"))),
+            standby: Arc::new(Ok(resolved("198.51.100.1"))),
+        }),
+        audience: Read::new(),
     }
 }
 
@@ -91,7 +89,7 @@ fn without_a_drill_nobody_knows_how_long_it_takes_and_without_a_lag_what_is_lost
     let mut situation = peace();
     situation.journal.memory.last_good_drill = None;
     let mut unknown = seen();
-    unknown.lags.insert("orders".to_owned(), Ok(Vec::new()));
+    unknown.databases.as_mut().expect("it looked").lags.insert("orders".to_owned(), Ok(Vec::new()));
     let readiness = judged(&situation, &unknown);
     assert_eq!((readiness.estimates.rto_seconds, readiness.estimates.rpo_seconds), (None, None));
     assert_eq!((readiness.blocking(), readiness.warnings()), (1, 1), "{:?}", sentences(&readiness));
@@ -117,9 +115,13 @@ fn a_hold_that_has_run_out_is_no_finding() {
 fn a_read_that_is_denied_for_what_the_stack_was_not_given_is_one_finding() {
     let mut denied_service = seen();
     let name = ServiceName::of(&plan().services[0]);
-    denied_service.things.services.insert(name, Err(denied("ecs:DescribeServices")));
+    denied_service.compute.as_mut().expect("it looked").services.insert(name, Err(denied("ecs:DescribeServices")));
     let here = judged(&peace(), &denied_service);
-    assert!(matches!(&here.findings[..], [Finding::Unreadable { operation: "ecs:DescribeServices", unread: Unread::Denied, .. }]), "{here:?}");
+    assert!(
+        matches!(&here.findings[..], [Finding::Unreadable { operation, unread: Unread::Denied, .. }] if operation == "ecs:DescribeServices"),
+        "{here:?}"
+    );
+    assert!(here.findings[0].remedy().starts_with("give scale-up's role ecs:DescribeServices on it"), "{here:?}");
 
     let elsewhere = Stack::deployed(
         "arn:aws:rds:us-west-2:123456789012:db:*,arn:aws:rds:us-east-2:123456789012:db:*,arn:aws:secretsmanager:us-west-2:123456789012:secret:*",
@@ -128,6 +130,38 @@ fn a_read_that_is_denied_for_what_the_stack_was_not_given_is_one_finding() {
     );
     let found = readiness(&peace().plan, &peace().journal, &denied_service, &elsewhere, at(0));
     assert!(matches!(&found.findings[..], [Finding::OutsideStack { parameter: "EcsServiceArns", .. }]), "{found:?}");
+}
+
+#[test]
+fn a_function_that_did_not_look_is_one_finding_and_nothing_is_said_of_what_it_would_have_seen() {
+    let silent = |function, unread| Silence { function, unread };
+    let mut nobody = seen();
+    nobody.compute = Err(silent("scale-up", None));
+    nobody.databases = Err(silent("promote-replica", None));
+    nobody.secrets = Err(silent("rotate-secret", None));
+    nobody.traffic = Err(silent("switch-traffic", Some("missing field `public`".to_owned())));
+    let readiness = judged(&peace(), &nobody);
+    let about: Vec<String> = readiness.findings.iter().map(Finding::about).collect();
+    assert_eq!(about, ["scale-up", "promote-replica", "rotate-secret", "switch-traffic"], "{:?}", sentences(&readiness));
+    assert_eq!((readiness.blocking(), readiness.estimates.rpo_seconds), (4, None));
+}
+
+#[test]
+fn a_login_that_failed_blocks_and_one_that_nobody_made_is_a_warning() {
+    let seen_at = |minutes: i64, ok: bool| {
+        let mut situation = peace();
+        let said = "orders-replica cannot be reached: refused; check the security group".to_owned();
+        let login = crate::state::LoginSeen { at: at(-60 * minutes), ok, said };
+        situation.journal.memory.logins.insert("shop/orders".to_owned(), login);
+        judged(&situation, &seen()).findings
+    };
+    assert_eq!(seen_at(89, true), []);
+    assert!(matches!(&seen_at(91, true)[..], [Finding::OldLogin { .. }]));
+    let failed = seen_at(0, false);
+    assert!(matches!(&failed[..], [Finding::LoginFailed { .. }]) && failed[0].remedy() == "check the security group", "{failed:?}");
+    let mut never = peace();
+    never.journal.memory.logins.clear();
+    assert!(matches!(&judged(&never, &seen()).findings[..], [Finding::NoLogin { .. }]));
 }
 
 #[test]
@@ -199,9 +233,9 @@ fn a_plan_is_reached_by_what_a_run_would_ask_for_and_not_by_what_stands_now() {
 #[test]
 fn a_lag_that_cannot_be_read_is_said_once() {
     let mut unread = seen();
-    unread.lags.insert("orders".to_owned(), Err(denied("cloudwatch:GetMetricData")));
+    unread.databases.as_mut().expect("it looked").lags.insert("orders".to_owned(), Err(denied("cloudwatch:GetMetricData")));
     let readiness = judged(&peace(), &unread);
-    assert!(matches!(&readiness.findings[..], [Finding::Unreadable { operation: "cloudwatch:GetMetricData", .. }]), "{readiness:?}");
+    assert!(matches!(&readiness.findings[..], [Finding::Unreadable { operation, .. }] if operation == "cloudwatch:GetMetricData"), "{readiness:?}");
     assert_eq!(readiness.estimates.rpo_seconds, None);
 }
 
@@ -210,7 +244,7 @@ fn an_unknown_lag_that_the_plan_accepts_is_a_warning() {
     let mut situation = peace();
     situation.plan.policy.unknown_lag = crate::plan::UnknownLag::Accept;
     let mut unknown = seen();
-    unknown.lags.insert("orders".to_owned(), Ok(Vec::new()));
+    unknown.databases.as_mut().expect("it looked").lags.insert("orders".to_owned(), Ok(Vec::new()));
     assert!(matches!(&judged(&situation, &unknown).findings[..], [Finding::LossAccepted { .. }]));
 }
 
@@ -218,7 +252,7 @@ fn an_unknown_lag_that_the_plan_accepts_is_a_warning() {
 fn strangers_who_may_list_the_bucket_of_stop_are_found_and_a_403_says_nothing() {
     let told = |status: u16, body: &str| {
         let mut answered = seen();
-        answered.things.stop = Fetched::Answered { status, body: body.to_owned() };
+        answered.traffic.as_mut().expect("it looked").public = Fetched::Answered { status, body: body.to_owned() };
         judged(&peace(), &answered).findings
     };
     assert_eq!(told(403, "<Code>AccessDenied</Code>"), []);
@@ -230,9 +264,9 @@ fn strangers_who_may_list_the_bucket_of_stop_are_found_and_a_403_says_nothing() 
 #[test]
 fn users_at_the_standby_are_a_finding_of_their_own_only_without_stop() {
     let mut moved = seen();
-    moved.record = Arc::new(Ok(resolved("198.51.100.1")));
+    moved.traffic.as_mut().expect("it looked").record = Arc::new(Ok(resolved("198.51.100.1")));
     assert!(matches!(&judged(&peace(), &moved).findings[..], [Finding::UsersAtStandby { .. }]));
-    moved.stop = Ok(true);
+    moved.traffic.as_mut().expect("it looked").stop = Arc::new(Ok(true));
     assert!(matches!(&judged(&peace(), &moved).findings[..], [Finding::StopLies { .. }]));
 }
 

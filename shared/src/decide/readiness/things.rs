@@ -3,11 +3,20 @@
 use super::finding::Finding;
 use super::{Things, suppose};
 use crate::decide::capacity::Refusal;
-use crate::plan::{Group, Plan, Secret, Service};
-use crate::ports::{Described, Fetched, GroupName, GroupState, ServiceName, ServiceState, Stage};
+use crate::look::{ComputeSight, SecretSight};
+use crate::plan::{Database, Group, Plan, Secret, Service};
+use crate::ports::{Described, Fetched, Found, GroupName, GroupState, Instance, ServiceName, ServiceState, Stage};
 
 /// The part that `relight plan put` asks too, before a plan is in force.
 pub fn things(plan: &Plan, seen: &Things) -> Vec<Finding> {
+    let mut findings = compute(plan, &seen.compute);
+    findings.extend(replicas(plan, &seen.replicas));
+    findings.extend(secrets(plan, &seen.secrets));
+    findings.extend(stop(plan, &seen.stop));
+    findings
+}
+
+pub(super) fn compute(plan: &Plan, seen: &ComputeSight) -> Vec<Finding> {
     let mut findings = Vec::new();
     for service in &plan.services {
         match seen.services.get(&ServiceName::of(service)) {
@@ -24,25 +33,28 @@ pub fn things(plan: &Plan, seen: &Things) -> Vec<Finding> {
             Some(Ok(None)) | None => findings.push(Finding::NoGroup { group: name }),
         }
     }
-    for database in &plan.databases {
-        match seen.replicas.get(&database.name) {
-            Some(Ok(Some(_))) => {}
-            Some(Err(error)) => findings.push(Finding::unreadable(database.id().0, error)),
-            Some(Ok(None)) | None => findings.push(Finding::NoReplica { replica: database.replica.clone(), primary: database.primary.clone() }),
-        }
-    }
-    for secret in &plan.secrets {
-        match seen.secrets.get(&secret.name) {
-            Some(Ok(Some(described))) => findings.extend(of_secret(plan, secret, described)),
-            Some(Err(error)) => findings.push(Finding::unreadable(secret.id().0, error)),
-            Some(Ok(None)) | None => findings.push(Finding::NoSecret { secret: secret.name.clone() }),
-        }
-    }
-    findings.extend(of_stop(plan, &seen.stop));
     findings
 }
 
-fn of_service(service: &Service, state: &ServiceState, seen: &Things) -> Vec<Finding> {
+pub(super) fn replicas(plan: &Plan, seen: &Found<String, Instance>) -> Vec<Finding> {
+    let one = |database: &Database| match seen.get(&database.name) {
+        Some(Ok(Some(_))) => None,
+        Some(Err(error)) => Some(Finding::unreadable(database.id().0, error)),
+        Some(Ok(None)) | None => Some(Finding::NoReplica { replica: database.replica.clone(), primary: database.primary.clone() }),
+    };
+    plan.databases.iter().filter_map(one).collect()
+}
+
+pub(super) fn secrets(plan: &Plan, seen: &SecretSight) -> Vec<Finding> {
+    let one = |secret: &Secret| match seen.secrets.get(&secret.name) {
+        Some(Ok(Some(described))) => of_secret(plan, secret, described),
+        Some(Err(error)) => vec![Finding::unreadable(secret.id().0, error)],
+        Some(Ok(None)) | None => vec![Finding::NoSecret { secret: secret.name.clone() }],
+    };
+    plan.secrets.iter().flat_map(one).collect()
+}
+
+fn of_service(service: &Service, state: &ServiceState, seen: &ComputeSight) -> Vec<Finding> {
     let name = ServiceName::of(service);
     let mut findings: Vec<Finding> = suppose::service(service, state).and_then(refusal).into_iter().collect();
     if let (None, Some(bounds)) = (service.scaling, state.scaling) {
@@ -98,7 +110,7 @@ fn of_secret(plan: &Plan, secret: &Secret, described: &Described) -> Vec<Finding
 
 /// What a stranger is told of the STOP object. While it is absent S3 answers 403, whether or not it could be read: only a
 /// missing bucket, and one that shows what is in it, say something.
-fn of_stop(plan: &Plan, stop: &Fetched) -> Option<Finding> {
+pub(super) fn stop(plan: &Plan, stop: &Fetched) -> Option<Finding> {
     let bucket = || plan.traffic.stop_bucket.clone();
     match stop {
         Fetched::Answered { status: 404, body } if body.contains("NoSuchBucket") => Some(Finding::NoBucket { bucket: bucket() }),

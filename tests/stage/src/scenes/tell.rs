@@ -44,7 +44,7 @@ impl Teller {
                 EntryKind::Reached => "ok",
                 EntryKind::Waiting => "..",
                 EntryKind::Refusal | EntryKind::Failure => "!!",
-                EntryKind::Action | EntryKind::Evidence | EntryKind::Operator => "  ",
+                EntryKind::Action | EntryKind::Evidence | EntryKind::Operator | EntryKind::Other => "  ",
             };
             let about = if entry.about.is_empty() { String::new() } else { format!("{}: ", entry.about) };
             self.line(entry.at, &entry.by, &format!("{mark} {about}{}", entry.said));

@@ -15,3 +15,4 @@ mod readiness;
 mod recovers;
 mod refused;
 mod two_plans;
+mod update;

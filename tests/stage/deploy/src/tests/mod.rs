@@ -34,9 +34,9 @@ fn venv() -> PathBuf {
     venv
 }
 
-/// A folder of this test process for what a failed run should leave to read.
+/// A folder of this test process for what a failed run should leave to read. Of one name, it goes with the emulator of that name.
 fn scratch(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("relight-deploy-{}-{name}", std::process::id()));
+    let folder = root().join(format!("target/tmp/deploy-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }

@@ -7,18 +7,18 @@ use crate::{Capability, Stack};
 
 /// A router before both emulators, as on the stage.
 async fn behind_router(test: &str) -> (stage_router::Router, Emulator, Emulator) {
-    let (ministack, folder) = (free_address(), scratch(&format!("{test}-router")));
+    let (ministack, name) = (free_address(), format!("{test}-ministack"));
     let moto = Emulator::moto(&format!("{test}-moto"));
     let settings = stage_router::Settings {
         account: ACCOUNT.to_owned(),
         ministack,
         moto: moto.address,
         rds: ministack,
-        log_file: folder.join("calls.jsonl"),
+        log_file: scratch(&name).join("calls.jsonl"),
         rate_factor: 1.0,
     };
     let router = stage_router::Router::start(settings).await.unwrap();
-    let ministack = Emulator::ministack_behind(&format!("{test}-ministack"), ministack, router.url());
+    let ministack = Emulator::ministack_behind(&name, ministack, router.url());
     (router, ministack, moto)
 }
 

@@ -153,8 +153,7 @@ async fn resources<C: Compute>(plan: &Plan, compute: &C) -> ComputeSight {
         (cluster.clone(), found.map_err(Arc::new))
     }));
     // Boxed: side by side the futures nest deeper than the compiler follows.
-    let (services, groups, providers) =
-        tokio::join!(Box::pin(compute.services(&services)), Box::pin(compute.groups(&groups)), Box::pin(providers));
+    let (services, groups, providers) = tokio::join!(Box::pin(compute.services(&services)), Box::pin(compute.groups(&groups)), Box::pin(providers));
     ComputeSight { services, groups, providers: providers.into_iter().collect(), launches: BTreeMap::new() }
 }
 
@@ -199,20 +198,10 @@ pub async fn audience<A: Audience>(audience: &A) -> Read<Topic, Vec<Subscriber>>
 }
 
 /// What the plan names, as it stands: what `relight plan put` looks at before a plan is in force.
-pub async fn things<C: Compute, D: Database, S: Secrets, T: Traffic>(
-    plan: &Plan,
-    compute: &C,
-    database: &D,
-    held: &S,
-    traffic: &T,
-) -> Things {
+pub async fn things<C: Compute, D: Database, S: Secrets, T: Traffic>(plan: &Plan, compute: &C, database: &D, held: &S, traffic: &T) -> Things {
     let stop = traffic.stop_as_checkers_see_it(&plan.traffic);
-    let (compute, replicas, secrets, stop) = tokio::join!(
-        Box::pin(resources(plan, compute)),
-        Box::pin(replicas(plan, database)),
-        Box::pin(secrets(plan, held)),
-        Box::pin(stop)
-    );
+    let (compute, replicas, secrets, stop) =
+        tokio::join!(Box::pin(resources(plan, compute)), Box::pin(replicas(plan, database)), Box::pin(secrets(plan, held)), Box::pin(stop));
     Things { compute, replicas, secrets, stop }
 }
 

@@ -83,6 +83,9 @@ async fn drill() -> Vec<Moment> {
     let world = control.world.clone();
     let looked = Function::MonthlyDrill.invoke(&world, json!({ "operator": { "command": "readiness", "by": "ana" } }), Duration::ZERO).await;
     looked.expect("a look at readiness");
+    // The question and its answers are gone once they are judged, and who cannot read them passes them over.
+    let judged = control.run_until(minutes(5), |world| world.journal.snapshot().memory.readiness.is_some()).await;
+    assert!(judged, "nobody judged what was seen");
     control.drill();
     moments(&mut control, || reported(&world)).await
 }

@@ -14,9 +14,9 @@ use relight::run::{Mode, Phase, Run, RunId, Words};
 use relight::state::{
     CapacityProgress, CapacityStep, CopyStep, DrillProgress, Head, Key, OfRun, Part, Place, PromotionProgress, RestoreProgress, Snapshot,
 };
+use relight_world::World;
 use relight_world::notices::MemoryNotices;
 use relight_world::reports::{ReportsWorld, ValidateWorld};
-use relight_world::World;
 use serde::Serialize;
 use serde_json::json;
 

@@ -264,7 +264,11 @@ impl fmt::Display for Finding {
                 write!(f, "the plan's STOP is s3://{bucket}/{key}, the control stack's roles reach s3://{stack}/STOP")
             }
             F::NotLooked(Silence { function, unread: None }) => {
-                write!(f, "{function} was asked to look and gave no answer within {:#}: neither its notice nor its tick wakes it, or it fails", PATIENCE)
+                write!(
+                    f,
+                    "{function} was asked to look and gave no answer within {:#}: neither its notice nor its tick wakes it, or it fails",
+                    PATIENCE
+                )
             }
             F::NotLooked(Silence { function, unread: Some(why) }) => write!(f, "what {function} saw cannot be read by this version: {why}"),
             F::Unreadable { what, operation, why, .. } => write!(f, "{what} could not be looked at: {operation}: {why}"),
@@ -360,7 +364,9 @@ impl Finding {
             F::NotLooked(Silence { function, unread: None }) => {
                 format!("read the log of {function}, and invoke it with events/tick.json; a failover needs it as this look did")
             }
-            F::NotLooked(Silence { unread: Some(_), .. }) => "let the deployment end, or deploy all functions of one version; then ask again: `readiness`".to_owned(),
+            F::NotLooked(Silence { unread: Some(_), .. }) => {
+                "let the deployment end, or deploy all functions of one version; then ask again: `readiness`".to_owned()
+            }
             // A policy names a secret with the characters that AWS adds; one that is not there has none, and is denied.
             F::Unreadable { unread: Unread::Denied, operation, .. } if operation == "secretsmanager:DescribeSecret" => format!(
                 "of a secret that is not there AWS says the same: replicate it from the primary Region, `aws secretsmanager replicate-secret-to-regions`; \

@@ -117,7 +117,10 @@ fn a_read_that_is_denied_for_what_the_stack_was_not_given_is_one_finding() {
     let name = ServiceName::of(&plan().services[0]);
     denied_service.compute.as_mut().expect("it looked").services.insert(name, Err(denied("ecs:DescribeServices")));
     let here = judged(&peace(), &denied_service);
-    assert!(matches!(&here.findings[..], [Finding::Unreadable { operation, unread: Unread::Denied, .. }] if operation == "ecs:DescribeServices"), "{here:?}");
+    assert!(
+        matches!(&here.findings[..], [Finding::Unreadable { operation, unread: Unread::Denied, .. }] if operation == "ecs:DescribeServices"),
+        "{here:?}"
+    );
     assert!(here.findings[0].remedy().starts_with("give scale-up's role ecs:DescribeServices on it"), "{here:?}");
 
     let elsewhere = Stack::deployed(

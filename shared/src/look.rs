@@ -25,8 +25,8 @@ use crate::decide::readiness::Things;
 use crate::nudge::View;
 use crate::plan::Plan;
 use crate::ports::{
-    Audience, CallError, Compute, Database, Described, Fetched, Found, GroupName, GroupState, Instance, LagSample, ReplicaId, Resolved, Secrets,
-    ServiceName, ServiceState, Setback, Subscriber, Topic, Traffic,
+    Audience, CallError, Compute, Database, Described, Fetched, Found, GroupName, GroupState, Instance, LagSample, Quota, ReplicaId, Resolved,
+    Secrets, ServiceName, ServiceState, Setback, Subscriber, Topic, Traffic,
 };
 
 /// Who answers.
@@ -98,12 +98,15 @@ pub struct ComputeSight {
 }
 
 /// By the plan's name of the database.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DatabaseSight {
     #[serde(with = "read")]
     pub replicas: Found<String, Instance>,
     #[serde(with = "read")]
     pub lags: Read<String, Vec<LagSample>>,
+    /// RDS's own, where the plan has a database.
+    #[serde(with = "shared")]
+    pub quotas: Arc<Result<Vec<Quota>, CallError>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -163,8 +166,9 @@ pub async fn databases<D: Database>(plan: &Plan, database: &D, now: Timestamp) -
         let samples = database.lag_samples(&ReplicaId::of(held), from, to).await;
         (held.name.clone(), samples.map_err(Arc::new))
     }));
-    let (replicas, lags) = tokio::join!(Box::pin(replicas(plan, database)), Box::pin(lags));
-    DatabaseSight { replicas, lags: lags.into_iter().collect() }
+    let quotas = async { if plan.databases.is_empty() { Ok(Vec::new()) } else { database.quotas().await } };
+    let (replicas, lags, quotas) = tokio::join!(Box::pin(replicas(plan, database)), Box::pin(lags), Box::pin(quotas));
+    DatabaseSight { replicas, lags: lags.into_iter().collect(), quotas: Arc::new(quotas) }
 }
 
 async fn replicas<D: Database>(plan: &Plan, database: &D) -> Found<String, Instance> {
@@ -267,6 +271,7 @@ mod tests {
         let databases = DatabaseSight {
             replicas: [("orders".to_owned(), Ok(Some(replica))), ("bills".to_owned(), Ok(None))].into(),
             lags: [("orders".to_owned(), Ok(samples))].into(),
+            quotas: Arc::new(Ok(vec![Quota { name: "DBInstances".to_owned(), used: 2, max: 40 }])),
         };
         let secrets = SecretSight { secrets: [("shop/app".to_owned(), Ok(Some(Described::default())))].into() };
         let asked_at = "2026-01-05T00:05:00Z".parse().unwrap();

@@ -8,7 +8,7 @@ use common::Scene;
 use jiff::Timestamp;
 use promote_replica::PromoteReplica;
 use relight::ports::{
-    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, RebuiltOf, Removal,
+    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota, RebuiltOf, Removal,
     ReplicaId, Snapshotted,
 };
 use relight::run::{Mode, Phase};
@@ -32,6 +32,10 @@ impl Database for Meanwhile<'_> {
 
     async fn lag_samples(&self, replica: &ReplicaId, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError> {
         self.world.lag_samples(replica, from, to).await
+    }
+
+    async fn quotas(&self) -> Result<Vec<Quota>, CallError> {
+        self.world.quotas().await
     }
 
     async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError> {

@@ -17,12 +17,13 @@ use jiff::Timestamp;
 
 use super::{Aws, failed};
 use crate::ports::{
-    COPY_PREFIX, CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, RebuiltOf,
-    Removal, ReplicaId, Snapshotted, Why,
+    COPY_PREFIX, CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota,
+    RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
 };
 use crate::state::Place;
 
 const DESCRIBE: &str = "rds:DescribeDBInstances";
+const QUOTAS: &str = "rds:DescribeAccountAttributes";
 const PROMOTE: &str = "rds:PromoteReadReplica";
 const MODIFY: &str = "rds:ModifyDBInstance";
 const CREATE: &str = "rds:CreateDBInstanceReadReplica";
@@ -99,6 +100,15 @@ impl Database for AwsDatabase {
 
     async fn lag_samples(&self, replica: &ReplicaId, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError> {
         lag::samples(self.cloudwatch(), replica.as_str(), from, to).await
+    }
+
+    async fn quotas(&self) -> Result<Vec<Quota>, CallError> {
+        let answer = self.rds().describe_account_attributes().send().await.map_err(failed(QUOTAS))?;
+        let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+        let one = |quota: aws_sdk_rds::types::AccountQuota| {
+            Some(Quota { used: number(quota.used)?, max: number(quota.max)?, name: quota.account_quota_name? })
+        };
+        Ok(answer.account_quotas.unwrap_or_default().into_iter().filter_map(one).collect())
     }
 
     async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError> {

@@ -132,7 +132,7 @@ impl Seen {
         }
         [
             judged(&self.compute, |seen| things::compute(plan, seen)),
-            judged(&self.databases, |seen| things::replicas(plan, &seen.replicas)),
+            judged(&self.databases, |seen| [things::replicas(plan, &seen.replicas), things::quotas(&seen.quotas)].concat()),
             judged(&self.secrets, |seen| things::secrets(plan, seen)),
             judged(&self.traffic, |seen| things::stop(plan, &seen.public).into_iter().collect()),
         ]

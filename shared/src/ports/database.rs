@@ -29,6 +29,9 @@ pub trait Database {
     /// minutes, with nothing lost) and while it is dead. So only samples of before the failure measure a loss.
     async fn lag_samples(&self, replica: &ReplicaId, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError>;
 
+    /// What the account may have of RDS in the standby Region, and has.
+    async fn quotas(&self) -> Result<Vec<Quota>, CallError>;
+
     /// Promotes the replica, irreversibly, and asks for backups kept `retention` days: a replica has none.
     async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError>;
 
@@ -117,6 +120,15 @@ impl Instance {
     pub fn is_promoted(&self) -> bool {
         matches!(self.status.as_str(), "available" | "backing-up") && self.source.is_none() && self.replication.is_empty()
     }
+}
+
+/// How much of a thing the account may have in one Region, as RDS itself tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// `DBInstances`, `AllocatedStorage`, ...
+    pub name: String,
+    pub used: u64,
+    pub max: u64,
 }
 
 /// One minute's sample.

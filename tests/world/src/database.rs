@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use relight::clock::Clock;
 use relight::plan::Plan;
 use relight::ports::{
-    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, RebuiltOf, Removal,
+    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota, RebuiltOf, Removal,
     ReplicaId, Snapshotted, Why,
 };
 use relight::state::{Endpoint, Place};
@@ -69,6 +69,8 @@ struct Rds {
     /// Hosts that were renamed, old and new, for whoever keeps users by host.
     renamed: Vec<(String, String)>,
     lag: BTreeMap<String, LagFeed>,
+    /// DB instances that the account may have in the standby Region.
+    most_instances: usize,
     promotion: SignedDuration,
     creation: SignedDuration,
 }
@@ -118,6 +120,7 @@ impl DatabaseWorld {
             primary: plan.databases.iter().map(|database| (database.primary.clone(), writer(database))).collect(),
             snapshots: BTreeMap::new(),
             renamed: Vec::new(),
+            most_instances: 40,
             lag: BTreeMap::new(),
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
@@ -126,6 +129,10 @@ impl DatabaseWorld {
     }
 
     /// What `ReplicaLag` answers from now on.
+    pub fn set_most_instances(&self, most: usize) {
+        self.rds.borrow_mut().most_instances = most;
+    }
+
     pub fn set_lag(&self, instance: &str, feed: LagFeed) {
         self.rds.borrow_mut().lag.insert(instance.to_owned(), feed);
     }
@@ -352,6 +359,13 @@ impl Database for DatabaseWorld {
                 LagFeed::Series(samples) => samples.iter().filter(|sample| within(&sample.at)).copied().collect(),
                 LagFeed::Constant(seconds) => minutes(from, to).filter(within).map(|at| LagSample { at, seconds: *seconds }).collect(),
             })
+        })
+    }
+
+    async fn quotas(&self) -> Result<Vec<Quota>, CallError> {
+        self.call("rds:DescribeAccountAttributes", "DBInstances", |rds, _| {
+            let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+            Ok(vec![Quota { name: "DBInstances".to_owned(), used: count(rds.standby.len()), max: count(rds.most_instances) }])
         })
     }
 

@@ -91,6 +91,12 @@ async fn a_secret_that_was_never_replicated_or_was_cut_loose() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_region_that_may_have_no_further_instance() {
+    let breaks = |world: &World| world.database.set_most_instances(1);
+    only(breaks, Warning, "quota/DBInstances", "nothing is left, 1 of 1", "request-service-quota-increase").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_secret_that_does_not_log_in() {
     // rotate-secret, woken to look, logs in as it is due.
     let breaks = |world: &World| {

@@ -40,6 +40,24 @@ fn adapter_that_retries(answers: Vec<(u16, Vec<u8>)>, retries: RetryConfig) -> (
     (AwsDatabase::new(&Aws::from_config(config)), http)
 }
 
+#[tokio::test]
+async fn quotas_are_read_with_what_is_used_of_them() {
+    let (rds, http) = adapter(vec![ok(r#"<DescribeAccountAttributesResponse xmlns="http://rds.amazonaws.com/doc/2014-10-31/">
+  <DescribeAccountAttributesResult>
+    <AccountQuotas>
+      <AccountQuota><Used>0</Used><AccountQuotaName>ReservedDBInstances</AccountQuotaName><Max>40</Max></AccountQuota>
+      <AccountQuota><Used>40</Used><AccountQuotaName>DBInstances</AccountQuotaName><Max>40</Max></AccountQuota>
+      <AccountQuota><AccountQuotaName>OfTomorrow</AccountQuotaName></AccountQuota>
+    </AccountQuotas>
+  </DescribeAccountAttributesResult>
+  <ResponseMetadata><RequestId>cd4b66d2-4a49-11e4-9b5e-0d3f3a2b1c4d</RequestId></ResponseMetadata>
+</DescribeAccountAttributesResponse>"#)]);
+    let quota = |name: &str, used, max| Quota { name: name.to_owned(), used, max };
+    assert_eq!(rds.quotas().await.expect("an answer"), [quota("ReservedDBInstances", 0, 40), quota("DBInstances", 40, 40)]);
+    let (host, body) = sent(&http, 0);
+    assert!(host == "rds.us-west-2.amazonaws.com" && body.starts_with("Action=DescribeAccountAttributes"), "{host} {body}");
+}
+
 /// One request as host and form, decoded no further than RDS's own escapes need.
 fn sent(http: &StaticReplayClient, index: usize) -> (String, String) {
     let request = http.actual_requests().nth(index).expect("sent");

@@ -13,7 +13,7 @@ use crate::decide::promotion::{Busy, ClearanceRefusal, GivenUp};
 use crate::look::PATIENCE;
 use crate::plan::Bounds;
 use crate::plan::stack::NoArn;
-use crate::ports::{CallError, GroupName, ServiceName, Setback, Topic, Why};
+use crate::ports::{CallError, GroupName, Quota, ServiceName, Setback, Topic, Why};
 use crate::state::Owed;
 
 /// How much it matters. What stops a failover comes first.
@@ -71,6 +71,7 @@ pub enum Finding {
     LossAccepted { database: String, lag: LagVerdict },
     NotRehearsed { database: String, replica: String, why: GivenUp },
     ClassPending { replica: String, class: String },
+    QuotaSpent(Quota),
     // Logins.
     NoLogin { secret: String },
     OldLogin { secret: String, at: Timestamp },
@@ -136,6 +137,7 @@ impl Finding {
             | Finding::LossAccepted { .. }
             | Finding::NotRehearsed { .. }
             | Finding::ClassPending { .. }
+            | Finding::QuotaSpent(_)
             | Finding::NoLogin { .. }
             | Finding::OldLogin { .. }
             | Finding::UsersAtStandby { .. }
@@ -183,6 +185,7 @@ impl Finding {
             F::NoReplica { replica, .. } | F::NotReplicating { replica, .. } | F::ClassPending { replica, .. } => {
                 format!("replica/{replica}")
             }
+            F::QuotaSpent(quota) => format!("quota/{}", quota.name),
             F::Busy(busy) => format!("replica/{}", busy.instance),
             F::NotPromotable { database, .. } | F::LossAccepted { database, .. } | F::NotRehearsed { database, .. } => format!("database/{database}"),
             F::NoSecret { secret }
@@ -240,6 +243,9 @@ impl fmt::Display for Finding {
             F::LossAccepted { database, lag } => write!(f, "{database} would be promoted although {lag}"),
             F::NotRehearsed { database, why, .. } => write!(f, "no drill can rehearse the promotion of {database}: {}", not_rehearsed(why)),
             F::ClassPending { replica, class } => write!(f, "{replica} is to become a {class} in its maintenance window, which restarts it"),
+            F::QuotaSpent(Quota { name, used, max }) => {
+                write!(f, "of RDS's quota {name} nothing is left, {used} of {max} are used: a drill's copy of a replica finds no room")
+            }
             F::NoLogin { secret } => write!(f, "nobody has logged in with {secret} yet"),
             F::OldLogin { secret, at } => write!(f, "the last login with {secret} was at {at}, they are made each half hour"),
             F::LoginFailed { secret, said } => write!(f, "the last login with {secret} failed: {}", head(said)),
@@ -338,6 +344,11 @@ impl Finding {
             F::ClassPending { replica, .. } => {
                 format!("let it happen now, in peace: `aws rds modify-db-instance --db-instance-identifier {replica} --apply-immediately`")
             }
+            F::QuotaSpent(quota) => format!(
+                "remove what nobody needs, or ask for more in the standby Region: `aws service-quotas list-service-quotas --service-code rds` has the code of {}, \
+                 `aws service-quotas request-service-quota-increase` takes it",
+                quota.name
+            ),
             F::NoLogin { .. } | F::OldLogin { .. } => "read rotate-secret's log: it logs in by its tick while no run is open".to_owned(),
             F::LoginFailed { said, .. } => tail(said).to_owned(),
             F::StopLies { bucket, key } => {

@@ -5,7 +5,7 @@ use super::*;
 use crate::evidence::Word;
 use crate::fold::open;
 use crate::plan::{Bounds, InstancesDistribution, ProviderShare};
-use crate::ports::{Described, GroupState, Rollout, ServiceName, ServiceState};
+use crate::ports::{Described, GroupState, Quota, Rollout, ServiceName, ServiceState};
 use crate::run::{Mode, Phase};
 use crate::situations::{Situation, at, plan};
 use crate::state::{HoldSwitch, Memory};
@@ -41,6 +41,7 @@ fn seen() -> Seen {
         databases: Ok(DatabaseSight {
             replicas: [("orders".to_owned(), Ok(Some(replica)))].into(),
             lags: [("orders".to_owned(), Ok(vec![LagSample { at: at(-60), seconds: Some(2.0) }]))].into(),
+            quotas: Arc::new(Ok(Vec::new())),
         }),
         secrets: Ok(SecretSight { secrets: [("shop/orders".to_owned(), Ok(Some(secret)))].into() }),
         traffic: Ok(TrafficSight {
@@ -228,6 +229,19 @@ fn a_plan_is_reached_by_what_a_run_would_ask_for_and_not_by_what_stands_now() {
     let spot = InstancesDistribution { on_demand_base: 0, on_demand_percentage_above_base: 0 };
     assert_eq!(suppose::group(&group, &GroupState { max: 1, instances: Some(spot), ..GroupState::default() }), None);
     assert!(suppose::group(&group, &GroupState { max: 1, instances: None, ..GroupState::default() }).is_some());
+}
+
+#[test]
+fn a_quota_of_which_nothing_is_left_for_a_copy_is_a_warning() {
+    let told = |name: &str, used, max| {
+        let mut spent = seen();
+        spent.databases.as_mut().expect("it looked").quotas = Arc::new(Ok(vec![Quota { name: name.to_owned(), used, max }]));
+        judged(&peace(), &spent).findings
+    };
+    assert_eq!(told("DBInstances", 39, 40), []);
+    assert_eq!(told("ReservedDBInstances", 40, 40), [], "no copy needs one");
+    let found = told("DBInstances", 40, 40);
+    assert!(matches!(&found[..], [Finding::QuotaSpent(_)]) && found[0].severity() == Severity::Warning, "{found:?}");
 }
 
 #[test]

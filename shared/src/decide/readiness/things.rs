@@ -5,7 +5,7 @@ use super::{Things, suppose};
 use crate::decide::capacity::Refusal;
 use crate::look::{ComputeSight, SecretSight};
 use crate::plan::{Database, Group, Plan, Secret, Service};
-use crate::ports::{Described, Fetched, Found, GroupName, GroupState, Instance, ServiceName, ServiceState, Stage};
+use crate::ports::{CallError, Described, Fetched, Found, GroupName, GroupState, Instance, Quota, ServiceName, ServiceState, Stage};
 
 /// The part that `relight plan put` asks too, before a plan is in force.
 pub fn things(plan: &Plan, seen: &Things) -> Vec<Finding> {
@@ -43,6 +43,15 @@ pub(super) fn replicas(plan: &Plan, seen: &Found<String, Instance>) -> Vec<Findi
         Some(Ok(None)) | None => Some(Finding::NoReplica { replica: database.replica.clone(), primary: database.primary.clone() }),
     };
     plan.databases.iter().filter_map(one).collect()
+}
+
+/// What a drill's copy of a replica needs, and has none left of.
+pub(super) fn quotas(seen: &Result<Vec<Quota>, CallError>) -> Vec<Finding> {
+    let spent = |quota: &&Quota| ["DBInstances", "AllocatedStorage"].contains(&quota.name.as_str()) && quota.used >= quota.max;
+    match seen {
+        Err(error) => vec![Finding::unreadable("quotas of RDS".to_owned(), error)],
+        Ok(quotas) => quotas.iter().filter(spent).map(|quota| Finding::QuotaSpent(quota.clone())).collect(),
+    }
 }
 
 pub(super) fn secrets(plan: &Plan, seen: &SecretSight) -> Vec<Finding> {

@@ -24,6 +24,7 @@ pub(crate) async fn database<D: Database>(rds: &D, plan: &Plan, now: impl Fn() -
     assert!(before.engine == "postgres" && before.endpoint.is_some() && before.read_replicas.is_empty(), "{before:?}");
 
     what_is_missing(rds, plan).await;
+    quotas(rds).await;
     lag(rds, &replica, now).await;
     let copy = created(rds, &replica, &before).await;
     promoted(rds, &copy).await;
@@ -46,6 +47,12 @@ async fn what_is_missing<D: Database>(rds: &D, plan: &Plan) {
     assert_missing(rds.promote_copy(&copy).await);
     assert_eq!(rds.remove_copy(&copy).await.expect("nothing to remove"), Removal::Gone);
     assert_missing(rds.create_copy(&copy, &CopyOf { source: &replica, security_groups: &[], plan: PLAN, run: &run() }).await);
+}
+
+async fn quotas<D: Database>(rds: &D) {
+    let quotas = rds.quotas().await.expect("a look");
+    let instances = quotas.iter().find(|quota| quota.name == "DBInstances").expect("how many instances there may be");
+    assert!((1..instances.max).contains(&instances.used), "{instances:?}");
 }
 
 async fn lag<D: Database>(rds: &D, replica: &ReplicaId, now: impl Fn() -> Timestamp) {

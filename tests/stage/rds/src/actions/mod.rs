@@ -24,6 +24,7 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
         "CreateDBInstance" => create(inner, region, params).await,
         "CreateDBInstanceReadReplica" => create_replica(inner, region, params).await,
         "DescribeDBInstances" => describe(inner, region, params).await,
+        "DescribeAccountAttributes" => quotas(inner, region, params),
         "PromoteReadReplica" => promote(inner, region, params).await,
         "ModifyDBInstance" => modify::modify(inner, region, params).await,
         "RebootDBInstance" => reboot(inner, region, params).await,
@@ -115,6 +116,23 @@ async fn create_replica(inner: &Arc<Inner>, region: &str, mut params: Params) ->
     }
     inner.start_replicating(key.clone(), source_key);
     instance_answer(inner, &key).await
+}
+
+/// The two that instances take from, with AWS's defaults.
+fn quotas(inner: &Arc<Inner>, region: &str, params: Params) -> Answer {
+    params.finish()?;
+    let (instances, storage) = {
+        let state = inner.lock();
+        let here = state.instances.iter().filter(|(key, _)| key.region == region);
+        here.fold((0_u64, 0_u64), |(instances, storage), (_, instance)| (instances + 1, storage + u64::from(instance.record.storage)))
+    };
+    let mut xml = Xml::default();
+    xml.list("AccountQuotas", "AccountQuota", [("DBInstances", instances, 40), ("AllocatedStorage", storage, 100_000)], |xml, (name, used, max)| {
+        xml.text("AccountQuotaName", name);
+        xml.text("Used", used);
+        xml.text("Max", max);
+    });
+    Ok(Some(xml))
 }
 
 async fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {

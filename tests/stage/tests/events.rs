@@ -236,10 +236,12 @@ async fn rotation_steps(stage: &Stage, sent: &Sent) {
 }
 
 async fn orders_in_peace(stage: &Stage, sent: &Sent) {
-    for word in ["stand-down", "approve", "accept-loss", "switch-anyway", "replan"] {
+    for word in ["stand-down", "approve", "accept-loss", "switch-anyway", "switch-home", "replan"] {
         let answer = answer(stage, "scale-down", &sent.file(stage, &format!("operator-{word}"))).await;
         assert_eq!(said(&answer), format!("refused `{word}`: no run is open"));
     }
+    let refused = answer(stage, "monthly-drill", &sent.file(stage, "operator-failback")).await;
+    assert_eq!(said(&refused), "refused `failback`: the primary serves already");
     let status = answer(stage, "monthly-drill", &sent.file(stage, "operator-status")).await;
     assert!(status["way_on"].as_str().is_some_and(|way_on| !way_on.is_empty()), "{status}");
 

@@ -32,7 +32,8 @@ async fn the_promoted_database_gets_its_class_and_an_old_writer_that_comes_back_
 
         stage.return_primary().await?;
         let quarantine = stage.workload.plan.databases[0].quarantine_security_group.clone().unwrap_or_default();
-        until("the old writer fenced", Duration::from_secs(60), async || {
+        // Tried each minute, here as in AWS.
+        until("the old writer fenced", Duration::from_secs(90), async || {
             is(&quarantine, &looks(stage, PRIMARY, stage.workload.database_id()).await?.1)
         })
         .await?;

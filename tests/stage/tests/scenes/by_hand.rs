@@ -278,10 +278,11 @@ fn filled(block: &str, mut unused: BTreeMap<&'static str, String>) -> String {
     filled
 }
 
-/// The names of the way home. The stage's RDS has no networks, parameters and keys.
+/// The names of the way home. The stage's RDS has no networks and parameters, and wants a key named for what is encrypted.
 fn home() -> BTreeMap<&'static str, String> {
-    let empty = ["HOME_SUBNETS", "HOME_PARAMETERS", "HOME_GROUPS", "HOME_KEY"].map(|name| (name, String::new()));
-    let names = [("NEW_WRITER", "shop-orders-home"), ("HOME_CLASS", "db.t4g.medium"), ("ADMIN", "shop/orders/admin")];
+    let empty = ["HOME_SUBNETS", "HOME_PARAMETERS", "HOME_GROUPS"].map(|name| (name, String::new()));
+    let names =
+        [("NEW_WRITER", "shop-orders-home"), ("HOME_CLASS", "db.t4g.medium"), ("HOME_KEY", "alias/shop-database"), ("ADMIN", "shop/orders/admin")];
     names.map(|(name, value)| (name, value.to_owned())).into_iter().chain(empty).collect()
 }
 

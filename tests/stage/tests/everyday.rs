@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use relight_stage::layout::Layout;
+use serde_json::Value;
 
 /// Regions and a domain that no other test has: nothing of them is written anywhere but in the settings.
 const SETTINGS: [(&str, &str); 3] = [("PRIMARY_REGION", "eu-central-1"), ("SECONDARY_REGION", "eu-west-1"), ("DOMAIN_NAME", "books.example")];
@@ -35,6 +38,13 @@ impl Commands {
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         println!("{command}: {}\n{said}", output.status);
         (output.status.success(), said)
+    }
+
+    /// The process of the stage that stands.
+    fn stage(&self) -> Pid {
+        let standing = std::fs::read_to_string(self.folder.join("standing.json")).expect("a stage stands");
+        let standing: Value = serde_json::from_str(&standing).expect("JSON");
+        Pid::from_raw(standing["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a process number"))
     }
 
     #[track_caller]
@@ -87,6 +97,7 @@ fn each_missing_or_wrong_setting_is_refused_with_its_name_and_nothing_is_begun()
 fn an_account_is_set_up_deployed_broken_failed_over_looked_at_and_destroyed() {
     let commands = commands("everyday");
     commands.passes("setup", &["An empty account with eu-central-1, eu-west-1"]);
+    let stage = commands.stage();
     commands.refused("setup", &SETTINGS, "a stage stands already");
     commands.refused("deploy-secondary", &SETTINGS, "the step before is missing: `make deploy-primary`");
     commands.passes("deploy-all", &["shop-relight in eu-west-1", "version 1 is in force"]);
@@ -96,5 +107,10 @@ fn an_account_is_set_up_deployed_broken_failed_over_looked_at_and_destroyed() {
         .passes("test-failover", &["suspected: watcher says the primary is down", "active: the standby serves", "RTO  measured", "objective 900 s"]);
     commands.passes("check-health", &["eu-central-1: health page does not answer", "users are at the standby", "the standby serves"]);
     commands.passes("destroy", &["The stage is ended"]);
+    if kill(stage, None).is_ok() {
+        // It must not outlive the test that finds it.
+        let _ = kill(stage, Signal::SIGTERM);
+        panic!("the stage went on as process {stage}");
+    }
     commands.refused("check-health", &SETTINGS, "no stage stands");
 }

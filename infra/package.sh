@@ -18,7 +18,7 @@ cd "$root"
 export PATH="$venv/bin:$PATH"
 
 separator=$(printf '\037')
-flags="-Cforce-unwind-tables=no$separator-Clink-arg=-Wl,-T,infra/package.ld"
+flags="-Cforce-unwind-tables=no"
 # Where two fit a path the later one holds, so that it makes no difference whether target/ lies in this folder.
 for path in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust" "$root=/relight" "$target=/target"; do
     flags="$flags$separator--remap-path-prefix=$path"

@@ -51,6 +51,7 @@ impl Drop for Undertaker {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::process::{CommandExt, ExitStatusExt};
     use std::time::{Duration, Instant};
 
@@ -60,7 +61,11 @@ mod tests {
     fn what_a_stage_leaves_is_killed_with_all_of_its_group() {
         let groups = Groups::new().expect("sh runs");
         // A child that ignores being asked, and a grandchild in its group, as a database server and its workers are.
-        let mut child = Command::new("sh").args(["-c", "trap '' QUIT TERM; sleep 60 & exec sleep 60"]).process_group(0).spawn().expect("sh runs");
+        let script = "trap '' QUIT TERM; echo ready; sleep 60 & exec sleep 60";
+        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).process_group(0).spawn().expect("sh runs");
+        // From here on it ignores what the undertaker asks.
+        let mut ready = [0; 6];
+        child.stdout.take().expect("a pipe").read_exact(&mut ready).expect("it says that it is ready");
         let group = i32::try_from(child.id()).expect("a process number");
         groups.add(group);
 

@@ -147,10 +147,9 @@ impl Everyday {
                 let (balancer, last) = if region == regions.primary { (&self.entries.primary, 1) } else { (&self.entries.standby, 2) };
                 let address = SocketAddr::new(Ipv4Addr::new(192, 0, 2, last).into(), balancer.addr().port());
                 self.ground.dns.publish(&output(deployed, "LoadBalancerDns")?, address);
-                if region == regions.primary {
-                    let admitted = format!("{}-relight-rotate-secret", self.settings.name);
-                    self.ground.rds.add_quarantine_group(&output(deployed, "QuarantineGroupId")?, &[&admitted]);
-                }
+            }
+            _ if template == crate::workload::CONTROL => {
+                crate::workload::quarantine(&self.ground.rds, self.stack(&regions.primary, "network")?, deployed)?;
             }
             // Its owner makes the application's user, from within the VPC.
             Some("primary.yaml") => users(&self.ground.site(), deployed).await?,

@@ -69,9 +69,13 @@ impl Workload {
 
     /// The physical id of a resource that infra/control declares.
     pub fn deployed(&self, logical: &str) -> Result<String, Error> {
-        let missing = || Error::Part { doing: "finding a resource", message: format!("infra/control declares no {logical}") };
-        self.control.resources.get(logical).map(|physical| physical.id.clone()).ok_or_else(missing)
+        physical(&self.control, logical)
     }
+}
+
+fn physical(control: &Deployed, logical: &str) -> Result<String, Error> {
+    let missing = || Error::Part { doing: "finding a resource", message: format!("infra/control declares no {logical}") };
+    control.resources.get(logical).map(|physical| physical.id.clone()).ok_or_else(missing)
 }
 
 /// `scale-up` to `ScaleUp`, as the template's logical ids are.
@@ -141,8 +145,6 @@ pub(crate) async fn networks(site: &Site<'_>, name: &str) -> Result<[Deployed; 2
 
 /// Everything else, but the alarm over the primary's health check: see [`watch`].
 pub(crate) async fn deploy(site: &Site<'_>, name: &str, networks: [Deployed; 2]) -> Result<Stacks, Error> {
-    // As the group's rules would: who compares the old writer with the new one is let in, and no application is.
-    site.rds.add_quarantine_group(&output(&networks[0], "QuarantineGroupId")?, &[&format!("{name}-relight-rotate-secret")]);
     let data = async {
         let parameters =
             [("StandbyRegion", STANDBY.to_owned()), ("MultiAz", "false".to_owned()), ("Tls", "false".to_owned()), ("Protect", "no".to_owned())];
@@ -197,10 +199,17 @@ const IN_STANDBY: Sizes = [
     ("OnDemandPercentage", 0),
 ];
 
+/// As the group's rules would: who compares the old writer with the new one is let in, and no application is.
+pub(crate) fn quarantine(rds: &Rds, network: &Deployed, control: &Deployed) -> Result<(), Error> {
+    rds.add_quarantine_group(&output(network, "QuarantineGroupId")?, &[&physical(control, &camel("rotate-secret"))?]);
+    Ok(())
+}
+
 /// A workload that is in peace is watched from here on: its alarm is made, as who has not yet seen the primary up would suspect it, and its plan
 /// is put in force.
 pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: Entries, fleet: Arc<Fleet>) -> Result<Workload, Error> {
     let Stacks { networks, database, replica, control, stack, .. } = stacks;
+    quarantine(site.rds, &networks[0], &control)?;
     let global = global(site, name, &networks, true).await?;
     let speed = site.options.speed;
     let differences = Differences {

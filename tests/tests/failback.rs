@@ -265,6 +265,20 @@ async fn writes_that_pause_too_long_are_opened_again_by_themselves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_promotion_at_home_that_is_throttled_is_sent_again_at_once_since_writes_pause() {
+    let (mut control, _) = failed_over(PLAN, Delivery::prompt()).await;
+    control.world.calls.fault("rds:PromoteReadReplica", Fault::Throttled);
+    reach(&mut control, Restoring).await;
+    let ended = control.run_until(minutes(30), reported).await;
+    expect(ended, &control);
+    let steps = &control.world.journal.snapshot().progress;
+    let (closed, attempted) = (steps.rotation.home.databases["orders"].closed_at, steps.promotion.home["orders"].promote_attempt_at);
+    let waited = attempted.zip(closed).map(|(attempted, closed)| attempted.duration_since(closed).as_secs());
+    assert!(waited.is_some_and(|waited| waited < 30), "writes paused for {waited:?} s until the promotion was taken");
+    assert_eq!(control.world.database.home_promotions("orders"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_plans_window_switches_without_a_word() {
     // Every world begins at 00:05.
     let (mut control, _) = failed_over(&format!("{PLAN}\n[failback]\nwindow = \"02:00-04:00\"\n"), Delivery::prompt()).await;

@@ -256,7 +256,7 @@ fn take<J: Journal>(
             looked(step, Some(why), now);
         }
         HomeMove::Promote { retention, again } => {
-            step.promote_attempt_at = Some(now);
+            (step.promote_attempt_at, step.throttled) = (Some(now), false);
             // What was set aside was compared; from here on the instance at home is what would be left.
             memory.left_writers.remove(&database.name);
             let why = if again { " again: the call before it got no answer, and the replica is untouched since" } else { "" };
@@ -399,7 +399,10 @@ fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, database
     ledger.wait();
     let mut step = ledger.progress.home.get(&database.name).cloned().unwrap_or_default();
     match answer {
-        Err(error) => say_once(ledger, &mut step, EntryKind::Failure, &about, error.to_string()),
+        Err(error) => {
+            step.throttled = matches!((&ask, &error.why), (Ask::Promote { .. }, Why::Throttled));
+            say_once(ledger, &mut step, EntryKind::Failure, &about, error.to_string());
+        }
         Ok(Done::Promotion) => step.promote_called_at = Some(desk.now()),
         Ok(Done::Snapshot) => {
             let Ask::Snapshot(left) = ask else { return };

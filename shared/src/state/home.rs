@@ -38,6 +38,8 @@ pub struct HomeStep {
     /// Written before the call: from here on the answer may be lost.
     pub promote_attempt_at: Option<Timestamp>,
     pub promote_called_at: Option<Timestamp>,
+    /// The last attempt was throttled, and so is known not to have happened.
+    pub throttled: bool,
     pub promoted_at: Option<Timestamp>,
     pub backups_on_at: Option<Timestamp>,
 

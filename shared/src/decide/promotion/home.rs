@@ -169,7 +169,9 @@ pub fn switch(homecoming: &Homecoming<'_>) -> HomeDue {
         Some(hold) => Decision::Wait(HomeWait::Held { by: hold.by.clone(), until: hold.until }),
         None => act(HomeMove::Promote { retention: retention(database), again }),
     };
-    match (sending(home, step.promote_attempt_at, step.promote_called_at, *now), ready) {
+    // Writes pause: what was not even taken need not lie untouched for a minute before it is sent again.
+    let attempt = step.promote_attempt_at.filter(|_| !step.throttled);
+    match (sending(home, attempt, step.promote_called_at, *now), ready) {
         (Sending::First, Readiness::Busy(busy)) => Decision::Wait(HomeWait::Busy(busy)),
         (Sending::First, _) => promote(false),
         (Sending::Again, _) => promote(true),

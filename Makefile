@@ -80,7 +80,7 @@ test: tools build
 BESIDE := $(TARGET)/beside.log
 beside:
 	@echo "lints and all other tests run beside the stage; what they say is in $(BESIDE), and here when they are over"
-	@nice -n 10 $(MAKE) --no-print-directory --keep-going lint rest >$(BESIDE) 2>&1; code=$$?; cat $(BESIDE); exit $$code
+	@MAKEFLAGS= nice -n 10 $(MAKE) --no-print-directory --keep-going lint rest >$(BESIDE) 2>&1; code=$$?; cat $(BESIDE); exit $$code
 
 rest:
 	cargo test --workspace --no-fail-fast
@@ -91,7 +91,7 @@ test-stage: tools build scenes
 # The whole workspace at once, here as in `build`: other choices of packages choose other features, and compile the SDKs anew.
 scenes:
 	@rm -rf $(TARGET)/stage/coverage
-	cargo test --workspace --no-fail-fast --test ends --test conformance --test events --test everyday --test scenes
+	env -u MAKEFLAGS cargo test --workspace --no-fail-fast --test ends --test conformance --test events --test everyday --test scenes
 
 # The roles are judged last, by what all scenes asked of them: what nobody needed is no role's to have.
 privileges:

@@ -1,7 +1,7 @@
 //! ministack and moto, as child processes on free ports.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,9 @@ pub(crate) struct Emulators {
     children: Vec<(i32, Child)>,
 }
 
-/// A port that was free a moment ago.
+/// For an emulator, which is told where to listen.
 pub(crate) fn free_port() -> Result<SocketAddr, Error> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|source| Error::io("finding a free port", source))?;
-    listener.local_addr().map_err(|source| Error::io("finding a free port", source))
+    stage_rds::free_port().map_err(|source| Error::io("finding a free port", source))
 }
 
 impl Emulators {

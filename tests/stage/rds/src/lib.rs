@@ -20,6 +20,7 @@ mod instance;
 mod link;
 mod page;
 mod params;
+mod port;
 mod postgres;
 mod replication;
 mod server;
@@ -30,6 +31,7 @@ mod xml;
 
 pub use error::Error;
 pub use fault::PromotionFault;
+pub use port::free_port;
 pub use postgres::Binaries;
 pub use server::OnSpawn;
 pub use stage::{Darkness, Rds, Settings, Timing};

@@ -322,8 +322,8 @@ pub(crate) fn send(pid: i32, signal: Signal) {
 }
 
 fn free_port() -> Result<u16, Error> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    listener.map(|address| address.port()).map_err(|source| Error::Listen { operation: "find a free port", source })
+    let found = crate::port::free_port();
+    found.map(|address| address.port()).map_err(|source| Error::Listen { operation: "find a free port", source })
 }
 
 fn children_of(parent: i32) -> Vec<i32> {

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use relight_stage::{Error, Options, Stage, coverage};
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 
-/// Two cores carry one stage at a time: beside another, its times would say nothing.
-static SERIAL: Mutex<()> = Mutex::const_new(());
+/// Two stages at a time: once it stands, one takes a third of a core, as it mostly waits.
+static ROOM: Semaphore = Semaphore::const_new(2);
 
 /// Runs a scene on a stage of its own and ends the stage whatever becomes of the scene. The folder of a failed one stays, to be read.
 pub(crate) async fn with_stage(options: Options, scene: impl AsyncFnOnce(&Stage) -> Result<(), Error>) {
-    let _alone = SERIAL.lock().await;
+    let _room = ROOM.acquire().await.expect("it is never closed");
     let began = Instant::now();
     let progress = Arc::new(move |what: &str| println!("{:>5.1} s  {what}", began.elapsed().as_secs_f64()));
     let stage = Stage::start(Options { progress, ..options }).await.expect("a stage comes up");

@@ -1,4 +1,4 @@
-//! What Relight promises, on the whole stage: real triggers, real binaries, a real PostgreSQL. One test a scene, one scene at a time.
+//! What Relight promises, on the whole stage: real triggers, real binaries, a real PostgreSQL. One test a scene, two scenes at a time.
 
 #[path = "../common/mod.rs"]
 mod common;

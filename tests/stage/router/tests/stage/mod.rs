@@ -6,7 +6,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{Cursor, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -37,7 +37,7 @@ pub(crate) struct Stage {
 pub(crate) static STAGE: LazyLock<Stage> = LazyLock::new(|| std::thread::spawn(start).join().expect("the stage starts"));
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    stage_rds::free_port().unwrap()
 }
 
 fn start() -> Stage {

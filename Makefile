@@ -7,7 +7,7 @@ help:
 	@echo "make drill        the monthly drill, its hour shortened"
 	@echo "make failback     after a failover the primary Region comes back, and the operator goes home; then a drill"
 	@echo "make test         formatting, lints, all tests"
-	@echo "make test-stage   the stage's scenes, events and conformance alone, twenty minutes on a quiet machine"
+	@echo "make test-stage   the stage's scenes, events and conformance alone, a quarter of an hour on a quiet machine"
 	@echo "make lint         formatting, clippy, the templates by cfn-lint, SAM and checkov, the crates by cargo-deny"
 	@echo "make deny         the crates by cargo-deny, with the advisories where their database can be reached"
 	@echo "make package      the zips for Lambda, arm64 and x86_64, with their sizes; half an hour on two cores"

@@ -8,8 +8,25 @@ use crate::advance::{Advance, advance};
 use crate::evidence::Word;
 use crate::fold::open;
 use crate::plan::Plan;
-use crate::run::{Mode, Phase, Run, Said};
+use crate::run::{Mode, Phase, Run, Said, Step};
 use crate::state::{CapacityStep, DatabaseStep, Place, SecretStep, Snapshot};
+
+/// Every step that a run can take.
+pub(crate) const STEPS: [Step; 13] = [
+    Step::Confirm,
+    Step::Commit,
+    Step::Complete,
+    Step::StandDown,
+    Step::Suspect,
+    Step::Restored,
+    Step::Hold,
+    Step::Restore,
+    Step::RealFailure,
+    Step::Synchronise,
+    Step::Switch,
+    Step::ComeHome,
+    Step::Abort,
+];
 
 const PLAN: &str = r#"
 name = "shop"

@@ -18,6 +18,7 @@ use relight::run::{Mode, Phase};
 use relight::state::{Item, Key, Place, Snapshot, VERSION};
 use relight_suites::{Control, Delivery, Function, PLAN, REPLICA, minutes, peace, phase, primary_fails, primary_returns, reported, run};
 use relight_world::World;
+use relight_world::journal::BY_NAME;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -166,27 +167,9 @@ fn lost_of(fixture: &Fixture) -> Vec<String> {
 /// Names of things, which differ from one run to the next, as `*`.
 fn shape(fixture: &Fixture) -> BTreeSet<String> {
     fn walk(at: &str, value: &Value, shape: &mut BTreeSet<String>) {
-        const BY_NAME: [&str; 16] = [
-            "resources",
-            "databases",
-            "copies",
-            "homes",
-            "left",
-            "proven",
-            "secrets",
-            "fenced",
-            "validated",
-            "observers",
-            "promotion_seconds",
-            "replicas",
-            "left_writers",
-            "logins",
-            "calls",
-            "baseline",
-        ];
         match value {
             Value::Object(fields) => {
-                let by_name = at.rsplit('/').next().is_some_and(|last| BY_NAME.contains(&last));
+                let by_name = at.rsplit('/').next().is_some_and(|last| BY_NAME.contains(&last) || last == "baseline");
                 fields.iter().for_each(|(name, value)| walk(&format!("{at}/{}", if by_name { "*" } else { name }), value, shape));
             }
             Value::Null => {}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::situations::{Situation, at, said};
+use crate::situations::{STEPS, Situation, at, said};
 
 const MODES: [Mode; 3] = [Mode::Failover, Mode::Drill, Mode::Failback];
 const PHASES: [Phase; 12] = [
@@ -15,21 +15,6 @@ const PHASES: [Phase; 12] = [
     Phase::Synchronised,
     Phase::Switching,
     Phase::Aborted,
-];
-const STEPS: [Step; 13] = [
-    Step::Confirm,
-    Step::Commit,
-    Step::Complete,
-    Step::StandDown,
-    Step::Suspect,
-    Step::Restored,
-    Step::Hold,
-    Step::Restore,
-    Step::RealFailure,
-    Step::Synchronise,
-    Step::Switch,
-    Step::ComeHome,
-    Step::Abort,
 ];
 
 fn legal() -> Vec<(Mode, Phase, Step, Mode, Phase)> {

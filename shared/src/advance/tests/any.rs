@@ -4,24 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::run::transition;
-use crate::situations::plan;
+use crate::situations::{STEPS, plan};
 
 const OBSERVERS: [&str; 4] = ["probe", "checkers", "unhealthy", "errors"];
-const STEPS: [Step; 13] = [
-    Step::Confirm,
-    Step::Commit,
-    Step::Complete,
-    Step::StandDown,
-    Step::Suspect,
-    Step::Restored,
-    Step::Hold,
-    Step::Restore,
-    Step::RealFailure,
-    Step::Synchronise,
-    Step::Switch,
-    Step::ComeHome,
-    Step::Abort,
-];
 
 /// Around the situations' deadlines, and often within the minute that judgements count for.
 fn moment() -> impl Strategy<Value = i64> {

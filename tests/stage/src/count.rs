@@ -3,7 +3,8 @@
 //! ```text
 //! first login ──► a look of readiness ──► minutes of peace ──► a drill
 //!      │                  │                     │                 └── what it took above its minutes of peace
-//!      └── each half hour ┘                     └── divided by the ticks that arrived, which come as AWS sends them
+//!      │                  └ the same            └── divided by the ticks that arrived, which come as AWS sends them
+//!      └── each half hour ┘
 //! ```
 //!
 //! The router's log has every call with the function that made it; the functions' own logs have what each invocation took. Nothing is assumed about what a
@@ -58,6 +59,11 @@ impl Tally {
         self.invocations.values().map(|(_, millis)| millis / 1000.0).sum()
     }
 
+    /// Minutes of peace, by the ticks that each function had.
+    fn minutes(&self) -> f64 {
+        self.ticks / self.invocations.len().max(1) as f64
+    }
+
     /// The same for one of `parts`.
     fn each(&self, parts: f64) -> Tally {
         let calls = self.calls.iter().map(|(call, count)| (call.clone(), count / parts)).collect();
@@ -68,6 +74,7 @@ impl Tally {
     /// What is above `times` of another.
     fn above(&self, other: &Tally, times: f64) -> Tally {
         let mut above = self.clone();
+        above.ticks = (above.ticks - times * other.ticks).max(0.0);
         for (call, count) in &mut above.calls {
             *count = (*count - times * other.calls.get(call).copied().unwrap_or(0.0)).max(0.0);
         }
@@ -126,8 +133,7 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
     login.calls.retain(|(_, called, _), _| called.starts_with("secretsmanager:") || called.starts_with("rds:"));
     login.invocations.clear();
 
-    let readiness = look(stage).await?;
-    let half_hour = login.and(&readiness);
+    let look = look(stage).await?;
 
     println!("\n{MINUTES} minutes of peace.");
     stage.router.set_rate_factor(1.0);
@@ -136,16 +142,17 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
     let from = Mark::of(stage).await?;
     tokio::time::sleep(Duration::from_secs(60) * MINUTES).await;
     let peace = from.tally(stage).await?;
+    // A look that fell into these minutes is taken off with the minutes of its own window.
     let looks = peace.looks;
-    let peace = peace.above(&readiness, looks);
-    let minutes = peace.ticks / peace.invocations.len().max(1) as f64;
+    let peace = peace.above(&look, looks);
+    let minute = peace.each(peace.minutes());
+    let half_hour = login.and(&look.above(&minute, look.minutes()));
 
     stage.router.set_rate_factor(stage.speed.waits);
     let from = Mark::of(stage).await?;
     scenes::drill(stage).await?;
     let drill = from.tally(stage).await?;
-    let drill_minutes = drill.ticks / drill.invocations.len().max(1) as f64;
-    let minute = peace.each(minutes);
+    let drill_minutes = drill.minutes();
     Ok(Counted {
         drill: drill.above(&minute, drill_minutes),
         minute,
@@ -180,19 +187,13 @@ impl Mark {
     }
 }
 
-/// One look of readiness, where the control stack has it.
+/// The seconds of one look of readiness, where the control stack has it: who answers it has ticks meanwhile.
 async fn look(stage: &Stage) -> Result<Tally, Error> {
     let Some(schedule) = readiness(stage) else { return Ok(Tally::default()) };
     let from = Mark::of(stage).await?;
     stage.router.fire(&schedule).await.map_err(Error::part("firing readiness"))?;
     tokio::time::sleep(LOOK).await;
-    let mut look = from.tally(stage).await?;
-    let looks = look.looks.max(1.0);
-    // What the same function does with a tick is read from the journal alone.
-    look.calls.retain(|(_, called, _), _| !called.starts_with("dynamodb:Query"));
-    look.calls.retain(|(function, ..), _| schedule.starts_with(function.as_str()));
-    look.invocations.clear();
-    Ok(look.each(looks))
+    from.tally(stage).await
 }
 
 /// The schedule of readiness, by the template's word for it.

@@ -62,8 +62,18 @@ impl Counted {
         let metrics = ["cloudwatch:GetMetricData", "cloudwatch:PutMetricData"];
         let secrets_month = started(&self.minute, "secretsmanager:") * MONTH + started(&self.half_hour, "secretsmanager:") * HALF_HOURS;
         vec![
-            Line { what: "Lambda, invocations", month: self.minute.invoked() * MONTH, drill: self.drill.invoked(), price: "lambda-request" },
-            Line { what: "Lambda, time", month: self.minute.seconds() * gb * MONTH, drill: self.drill.seconds() * gb, price: "lambda-gb-second" },
+            Line {
+                what: "Lambda, invocations",
+                month: self.minute.invoked() * MONTH + self.half_hour.invoked() * HALF_HOURS,
+                drill: self.drill.invoked(),
+                price: "lambda-request",
+            },
+            Line {
+                what: "Lambda, time",
+                month: (self.minute.seconds() * MONTH + self.half_hour.seconds() * HALF_HOURS) * gb,
+                drill: self.drill.seconds() * gb,
+                price: "lambda-gb-second",
+            },
             Line { what: "Scheduler", month: self.minute.ticks * MONTH, drill: 0.0, price: "scheduler" },
             Line { what: "journal, reads", month: month(&reads) * read_units, drill: drill(&reads) * read_units, price: "dynamodb-read" },
             Line { what: "journal, writes", month: month(&writes) * WRITE_UNITS, drill: drill(&writes) * WRITE_UNITS, price: "dynamodb-write" },

@@ -22,6 +22,7 @@ use relight::state::{HomeStep, Key, Memory, Place};
 
 use crate::ledger::Ledger;
 
+/// Well before a look no longer counts, and not with every turn.
 const RENEWED_AFTER: SignedDuration = SignedDuration::from_secs(20);
 
 /// What is asked of AWS in this turn.
@@ -38,7 +39,7 @@ enum Ask {
 
 /// What stands under which name.
 #[derive(Default)]
-struct Sight {
+struct Seen {
     home: Option<Instance>,
     left: Option<Instance>,
     standby: Option<Instance>,
@@ -56,8 +57,8 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
     let mut ledger = Ledger::open(view, desk);
     let mut memory = view.snapshot.memory.clone();
     let mut asks = Vec::new();
-    for (database, sight) in looks {
-        asks.extend(decide(&mut ledger, &mut memory, view, run, desk, database, sight));
+    for (database, seen) in looks {
+        asks.extend(decide(&mut ledger, &mut memory, view, run, desk, database, seen));
     }
 
     let mut changes: Vec<Write> = Vec::new();
@@ -93,27 +94,27 @@ fn urgent(view: &View) -> bool {
     matches!(view.phase(), Some((Mode::Failback, Phase::Switching)))
 }
 
-async fn see<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Database) -> Result<Sight, CallError> {
+async fn see<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Database) -> Result<Seen, CallError> {
     let step = view.snapshot.progress.promotion.home.get(&database.name).cloned().unwrap_or_default();
     let home_id = HomeId::of(&view.plan, database);
     if rebuilds(&view.snapshot) {
         if step.backups_on_at.is_none() {
-            return Ok(Sight { home: port.home(&home_id).await?, ..Sight::default() });
+            return Ok(Seen { home: port.home(&home_id).await?, ..Seen::default() });
         }
         if step.replica_ready_at.is_some() {
-            return Ok(Sight::default());
+            return Ok(Seen::default());
         }
         let (left, replica) = (LeftId::of_standby(&view.plan, database, &run.id), ReplicaId::of(database));
         let (left, standby) = tokio::join!(port.left(&left), port.replica(&replica));
-        return Ok(Sight { left: left?, standby: standby?, ..Sight::default() });
+        return Ok(Seen { left: left?, standby: standby?, ..Seen::default() });
     }
     let aside = step.left_at.is_some() || step.nothing_left || view.phase() != Some((Mode::Failback, Phase::Preparing));
     if aside {
-        return Ok(Sight { home: port.home(&home_id).await?, ..Sight::default() });
+        return Ok(Seen { home: port.home(&home_id).await?, ..Seen::default() });
     }
     let left = old_writer(view, run, database, &step);
     let (home, left) = tokio::join!(port.home(&home_id), port.left(&left));
-    Ok(Sight { home: home?, left: left?, ..Sight::default() })
+    Ok(Seen { home: home?, left: left?, ..Seen::default() })
 }
 
 /// The old writer as this run, or one that was given up before it, sets it aside.
@@ -129,14 +130,14 @@ fn decide<'a, J: Journal>(
     run: &Run,
     desk: &Desk<'_, J>,
     database: &'a plan::Database,
-    sight: Result<Sight, CallError>,
+    seen: Result<Seen, CallError>,
 ) -> Vec<(&'a plan::Database, Ask)> {
     let about = database.id().0;
     let mut step = ledger.progress.home.get(&database.name).cloned().unwrap_or_default();
-    let sight = match sight {
-        Ok(sight) => {
+    let seen = match seen {
+        Ok(seen) => {
             step.silent_since = None;
-            sight
+            seen
         }
         Err(error) => {
             if matches!(error.why, Why::Unanswered(_)) {
@@ -154,9 +155,9 @@ fn decide<'a, J: Journal>(
         run,
         database,
         step: &step,
-        home: sight.home.as_ref(),
-        left: sight.left.as_ref(),
-        standby: sight.standby.as_ref(),
+        home: seen.home.as_ref(),
+        left: seen.left.as_ref(),
+        standby: seen.standby.as_ref(),
         now: view.now,
     };
     let due = due(view, run, &homecoming);
@@ -165,7 +166,7 @@ fn decide<'a, J: Journal>(
         Decision::Act(moves) => {
             for due in moves {
                 let turn = Turn { view, run, desk, database };
-                asks.extend(take(&turn, ledger, memory, &sight, &mut step, due).map(|ask| (database, ask)));
+                asks.extend(take(&turn, ledger, memory, &seen, &mut step, due).map(|ask| (database, ask)));
             }
         }
         Decision::Wait(waiting) => {
@@ -210,7 +211,7 @@ fn take<J: Journal>(
     turn: &Turn<'_, '_, J>,
     ledger: &mut Ledger<'_, '_, J>,
     memory: &mut Memory,
-    sight: &Sight,
+    seen: &Seen,
     step: &mut HomeStep,
     due: HomeMove,
 ) -> Option<Ask> {
@@ -229,7 +230,7 @@ fn take<J: Journal>(
         HomeMove::Name => return name(turn, ledger, memory, step),
         HomeMove::Snapshot => return Some(Ask::Snapshot(set_aside_id(turn, step))),
         HomeMove::SetAside => return Some(Ask::SetAside(set_aside_id(turn, step))),
-        HomeMove::Aside => aside(turn, ledger, memory, sight, step),
+        HomeMove::Aside => aside(turn, ledger, memory, seen, step),
         HomeMove::NothingLeft => {
             step.nothing_left = true;
             ledger.line(EntryKind::Reached, &about, format!("there is no old writer {} to set aside", database.primary));
@@ -245,7 +246,7 @@ fn take<J: Journal>(
             return Some(Ask::Build { like });
         }
         HomeMove::Replicating => {
-            step.endpoint = sight.home.as_ref().and_then(|home| home.endpoint.clone());
+            step.endpoint = seen.home.as_ref().and_then(|home| home.endpoint.clone());
             step.replicating_at = Some(now);
             ledger.line(EntryKind::Reached, &about, format!("{} in {} replicates {}", database.primary, view.plan.primary, database.replica));
             desk.tell(format!("database {} replicates home", database.name));
@@ -268,7 +269,7 @@ fn take<J: Journal>(
             return Some(Ask::Promote { retention });
         }
         HomeMove::Promoted => {
-            step.endpoint = sight.home.as_ref().and_then(|home| home.endpoint.clone());
+            step.endpoint = seen.home.as_ref().and_then(|home| home.endpoint.clone());
             step.promoted_at = Some(now);
             ledger.line(
                 EntryKind::Reached,
@@ -337,7 +338,7 @@ fn set_aside_id<J: Journal>(turn: &Turn<'_, '_, J>, step: &HomeStep) -> LeftId {
     recorded.unwrap_or_else(|| LeftId::of_primary(&view.plan, database, &run.id))
 }
 
-fn aside<J: Journal>(turn: &Turn<'_, '_, J>, ledger: &mut Ledger<'_, '_, J>, memory: &mut Memory, sight: &Sight, step: &mut HomeStep) {
+fn aside<J: Journal>(turn: &Turn<'_, '_, J>, ledger: &mut Ledger<'_, '_, J>, memory: &mut Memory, seen: &Seen, step: &mut HomeStep) {
     let Turn { view, run, desk, database } = turn;
     let (about, now) = (database.id().0, desk.now());
     if rebuilds(&view.snapshot) {
@@ -348,7 +349,7 @@ fn aside<J: Journal>(turn: &Turn<'_, '_, J>, ledger: &mut Ledger<'_, '_, J>, mem
         return;
     }
     let left = old_writer(view, run, database, step);
-    step.left_endpoint = sight.left.as_ref().and_then(|left| left.endpoint.clone());
+    step.left_endpoint = seen.left.as_ref().and_then(|left| left.endpoint.clone());
     step.left_at = Some(now);
     step.left = Some(left.as_str().to_owned());
     memory.left_writers.insert(database.name.clone(), left.as_str().to_owned());

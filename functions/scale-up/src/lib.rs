@@ -66,7 +66,7 @@ impl<C: Compute> Work for ScaleUp<C> {
 }
 
 /// What one turn saw.
-struct Sight {
+struct Seen {
     services: Found<ServiceName, ServiceState>,
     groups: Found<GroupName, GroupState>,
     /// Why groups that lack instances could not launch one.
@@ -93,7 +93,7 @@ impl Judged {
 }
 
 impl<C: Compute> ScaleUp<C> {
-    async fn observe(&self, view: &View) -> Sight {
+    async fn observe(&self, view: &View) -> Seen {
         let services: Vec<ServiceName> = view.plan.services.iter().map(ServiceName::of).collect();
         let groups: Vec<GroupName> = view.plan.groups.iter().map(|group| GroupName(group.name.clone())).collect();
         let (services, groups) = tokio::join!(self.compute.services(&services), self.compute.groups(&groups));
@@ -109,7 +109,7 @@ impl<C: Compute> ScaleUp<C> {
             };
             setback.map(|setback| (name, setback))
         }));
-        Sight { services, groups, setbacks: setbacks.await.into_iter().flatten().collect() }
+        Seen { services, groups, setbacks: setbacks.await.into_iter().flatten().collect() }
     }
 
     /// Asks for what is due, the calls about one resource in order, resources side by side.
@@ -124,7 +124,7 @@ impl<C: Compute> ScaleUp<C> {
     }
 }
 
-fn decide(view: &View, seen: &Sight, reach: Reach) -> Vec<Judged> {
+fn decide(view: &View, seen: &Seen, reach: Reach) -> Vec<Judged> {
     let steps = &view.snapshot.progress.capacity.resources;
     let since = |id: &ResourceId| steps.get(id).and_then(|step| step.requested_at);
     let mut judged = Vec::new();

@@ -142,11 +142,8 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
     let from = Mark::of(stage).await?;
     tokio::time::sleep(Duration::from_secs(60) * MINUTES).await;
     let peace = from.tally(stage).await?;
-    // A look that fell into these minutes is taken off with the minutes of its own window.
-    let looks = peace.looks;
-    let peace = peace.above(&look, looks);
-    let minute = peace.each(peace.minutes());
-    let half_hour = login.and(&look.above(&minute, look.minutes()));
+    let (minute, look) = apart(&peace, &look);
+    let half_hour = login.and(&look);
 
     stage.router.set_rate_factor(stage.speed.waits);
     let from = Mark::of(stage).await?;
@@ -163,6 +160,15 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
         alarms: alarms(stage)?,
         prices,
     })
+}
+
+/// A minute of peace and a look of readiness, from a window of each: both had ticks, and a look may have fallen into the minutes. It is
+/// taken off with the minutes of its own window.
+fn apart(peace: &Tally, look: &Tally) -> (Tally, Tally) {
+    let peace = peace.above(look, peace.looks);
+    let minute = peace.each(peace.minutes());
+    let look = look.above(&minute, look.minutes());
+    (minute, look)
 }
 
 /// Where a window begins.
@@ -271,4 +277,32 @@ fn alarms(stage: &Stage) -> Result<f64, Error> {
         metrics += text.matches("MetricName: ").count();
     }
     Ok(f64::from(u32::try_from(metrics).unwrap_or(u32::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `minutes` in which each of two functions reads the journal once a minute, with `looks` of which one of them writes three times.
+    fn window(minutes: f64, looks: f64) -> Tally {
+        let call = |function: &str, operation: &str| (function.to_owned(), operation.to_owned(), STANDBY.to_owned());
+        let (asks, answers) = ("asks", "answers");
+        Tally {
+            calls: [(call(asks, "dynamodb:Query"), minutes), (call(answers, "dynamodb:Query"), minutes), (call(answers, "x:Write"), 3.0 * looks)]
+                .into(),
+            invocations: [(asks.to_owned(), (minutes, 100.0 * minutes)), (answers.to_owned(), (minutes + looks, 100.0 * (minutes + looks)))].into(),
+            ticks: 2.0 * minutes,
+            looks,
+        }
+    }
+
+    #[test]
+    fn a_look_costs_the_same_whether_or_not_one_fell_into_the_minutes_of_peace() {
+        for (peace, looks) in [(4.0, 0.0), (6.0, 1.0)] {
+            let (minute, look) = apart(&window(peace, looks), &window(2.0, 1.0));
+            assert_eq!((minute.calls_of("dynamodb:Query"), minute.calls_of("x:Write")), (2.0, 0.0), "{looks}");
+            assert_eq!((look.calls_of("dynamodb:Query"), look.calls_of("x:Write")), (0.0, 3.0), "{looks}");
+            assert_eq!((minute.invoked(), look.invoked(), minute.ticks), (2.0, 1.0, 2.0), "{looks}");
+        }
+    }
 }

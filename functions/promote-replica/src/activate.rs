@@ -1,14 +1,15 @@
 //! Activating, and after it while a class is due: each database to its end, side by side.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use relight::decide::Decision;
 use relight::decide::promotion::{Activation, PromotionStep, activate};
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan;
-use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, ReplicaId, Why, Write, Written};
+use relight::ports::{CallError, Database, EntryKind, GlobalClusters, Instance, InstanceChange, Journal, ReplicaId, Why, Write, Written};
 use relight::run::Run;
 use relight::state::{DatabaseStep, Key, ReplicaShape};
 
+use crate::aurora;
 use crate::ledger::Ledger;
 
 /// What is asked of AWS in this turn.
@@ -25,18 +26,23 @@ enum Ask<'a> {
     },
 }
 
-/// The databases that are not at their end.
+/// The replicas that are not at their end.
 pub(crate) fn due(view: &View) -> impl Iterator<Item = &plan::Database> {
-    view.plan.databases.iter().filter(|database| match view.snapshot.progress.promotion.databases.get(&database.name) {
-        Some(step) => step.backups_on_at.is_none() || (database.instance_class.is_some() && step.class_changed_at.is_none()),
-        None => true,
+    view.plan.databases.iter().filter(|database| !database.is_global()).filter(|database| {
+        match view.snapshot.progress.promotion.databases.get(&database.name) {
+            Some(step) => step.backups_on_at.is_none() || (database.instance_class.is_some() && step.class_changed_at.is_none()),
+            None => true,
+        }
     })
 }
 
-pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
-    let looks = join_all(due(view).map(async |database| (database, port.replica(&ReplicaId::of(database)).await))).await;
+pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+    let looks = join_all(due(view).map(async |database| (database, port.replica(&ReplicaId::of(database)).await)));
+    let (looks, clusters) = join(looks, aurora::looks(port, view)).await;
 
     let mut ledger = Ledger::open(view, desk);
+    let taken: Vec<aurora::Ask<'_>> =
+        clusters.into_iter().flat_map(|(database, look)| aurora::decide(&mut ledger, view, run, desk, database, look)).collect();
     let mut asks = Vec::new();
     for (database, look) in looks {
         asks.extend(decide(&mut ledger, view, run, desk, database, look));
@@ -45,7 +51,7 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
     // Recorded before it is asked: from here on an answer may be lost.
     let promotes = asks.iter().any(|ask| matches!(ask, Ask::Promote { .. }));
     let mut guard = Vec::new();
-    if promotes {
+    if promotes || !taken.is_empty() {
         guard.push(ledger.unless_the_run_changed()?);
         guard.extend(remember(view, &asks)?);
     }
@@ -53,10 +59,15 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
         return Ok(Next::Again);
     }
 
-    let answers = join_all(asks.into_iter().map(async |ask| act(port, ask).await)).await;
+    let answers = join_all(asks.into_iter().map(async |ask| act(port, ask).await));
+    let taken = join_all(taken.into_iter().map(async |ask| aurora::act(port, &view.plan, ask).await));
+    let (answers, taken) = join(answers, taken).await;
     let changed = answers.iter().any(|(ask, _)| matches!(ask, Ask::Modify { .. }));
     for (ask, answer) in answers {
         note(&mut ledger, desk, ask, answer);
+    }
+    for (ask, answer) in taken {
+        aurora::note(&mut ledger, desk, &ask, answer);
     }
     ledger.record(Vec::new()).await?;
     // A change shows in the state only a moment later: looking at once would ask for it twice.

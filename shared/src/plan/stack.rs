@@ -85,7 +85,7 @@ pub fn json(parameters: &[Parameter]) -> String {
 }
 
 /// The part of AWS that a Region belongs to.
-fn partition(region: &str) -> &'static str {
+pub(crate) fn partition(region: &str) -> &'static str {
     match region {
         _ if region.starts_with("cn-") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",

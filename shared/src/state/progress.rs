@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HomeRotation, HomeStep, HomeTraffic, Place};
 use crate::plan::{Group, Plan, ResourceId, Service};
+use crate::ports::Takeover;
 use crate::run::RunId;
 
 /// What the parts have done in one run. The items of an older run read as empty.
@@ -78,6 +79,10 @@ pub struct DatabaseStep {
     pub endpoint: Option<Endpoint>,
     pub backups_on_at: Option<Timestamp>,
     pub class_changed_at: Option<Timestamp>,
+    /// Aurora's: how the last attempt was to make the cluster the writer.
+    pub takeover: Option<Takeover>,
+    /// Aurora's: when the cluster without an instance was last to be given one, written before the call.
+    pub instance_asked_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

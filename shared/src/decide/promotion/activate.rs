@@ -156,7 +156,7 @@ fn retention(database: &Database) -> u32 {
 
 /// Whether a run that is over left a change of class for a later tick.
 pub fn class_due(plan: &Plan, snapshot: &Snapshot) -> bool {
-    plan.databases.iter().filter(|database| database.instance_class.is_some()).any(|database| {
+    plan.databases.iter().filter(|database| database.instance_class.is_some() && !database.is_global()).any(|database| {
         let step = snapshot.progress.promotion.databases.get(&database.name);
         step.is_some_and(|step| step.promoted_at.is_some() && step.class_changed_at.is_none())
     })

@@ -100,6 +100,8 @@ impl Rds {
         inner.spawn(serving);
         let beating = inner.clone();
         inner.spawn(async move { beating.heartbeats().await });
+        let beating = inner.clone();
+        inner.spawn(async move { beating.storage_heartbeats().await });
         Ok(Rds { owner: Arc::new(Owner { inner: inner.clone(), addr }), inner })
     }
 
@@ -151,6 +153,12 @@ impl Rds {
     /// transaction, -1 where replication is inactive or unknown, no sample from a dark Region.
     pub async fn replica_lag(&self) -> Vec<(String, String, f64)> {
         self.inner.replica_lag().await
+    }
+
+    /// (Region, cluster, seconds) as Aurora's global metrics have them now, in seconds: how long the newest row that a secondary has was on
+    /// its way, with all the time since where nothing arrives any more. No sample from a dark Region.
+    pub async fn cluster_lag(&self) -> Vec<(String, String, f64)> {
+        self.inner.cluster_lag().await
     }
 
     /// Jobs that failed, in words. Empty in a good run.
@@ -227,7 +235,7 @@ impl Rds {
         for (key, server) in self.inner.servers_in(region) {
             server.start().await?;
             let mut state = self.inner.lock();
-            if let Ok(record) = state.record_mut(&key) {
+            if let Some(record) = state.instances.get_mut(&key).map(|instance| &mut instance.record) {
                 // What its death made fail, its return mends.
                 if record.status == Status::Failed {
                     record.status = Status::Available;

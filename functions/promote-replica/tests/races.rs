@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use promote_replica::PromoteReplica;
 use relight::ports::{
     AddedInstance, CallError, Cluster, ClusterLag, CopyId, CopyOf, Database, Fenced, GlobalCluster, GlobalClusters, GlobalId, HomeId, HomeOf,
-    Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota, RebuiltOf, Removal, ReplicaId, Snapshotted, StandbyCluster, Takeover,
+    Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota, Readable, RebuiltOf, Removal, ReplicaId, Snapshotted, StandbyCluster, Takeover,
 };
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
@@ -32,6 +32,10 @@ impl GlobalClusters for Meanwhile<'_> {
             happens();
         }
         self.world.cluster(cluster).await
+    }
+
+    async fn readable(&self, cluster: &StandbyCluster) -> Result<Readable, CallError> {
+        self.world.readable(cluster).await
     }
 
     async fn cluster_lag(&self, cluster: &StandbyCluster, from: Timestamp, to: Timestamp) -> Result<ClusterLag, CallError> {

@@ -3,13 +3,13 @@
 
 use futures_util::future::join_all;
 use relight::nudge::{Desk, Next, View, WorkError, put};
-use relight::plan::Secret;
-use relight::ports::{Database, EntryKind, Journal, Login, ReplicaId, Reports, Secrets, Stage};
-use relight::state::{Key, LoginSeen};
+use relight::plan::{self, Secret};
+use relight::ports::{Database, EntryKind, GlobalClusters, Journal, Login, Readable, ReplicaId, Reports, Secrets, Stage, StandbyCluster};
+use relight::state::{Endpoint, Key, LoginSeen};
 
 use crate::RotateSecret;
 
-impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
+impl<S: Secrets, L: Login, D: Database + GlobalClusters, R: Reports> RotateSecret<S, L, D, R> {
     /// One login of each secret, side by side, and one write.
     pub(crate) async fn log_in<J: Journal>(&self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         let secrets = view.plan.secrets.iter();
@@ -38,10 +38,13 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
 
     async fn try_at_replica(&self, view: &View, secret: &Secret) -> Result<String, String> {
         let database = view.plan.database(&secret.database).ok_or_else(|| format!("the plan has no database {}", secret.database))?;
-        let replica = self.database.replica(&ReplicaId::of(database)).await.map_err(|error| error.to_string())?;
-        let endpoint = replica.and_then(|replica| replica.endpoint).ok_or_else(|| {
-            format!("the replica {} has no endpoint; correct the plan, or create it as a replica of {}", database.replica, database.primary)
-        })?;
+        let endpoint = match database.is_global() {
+            false => self.at_replica(database).await?,
+            true => match self.at_cluster(view, database).await? {
+                Some(endpoint) => endpoint,
+                None => return Ok(format!("not tried: {} has no instance, and nobody can log in to storage alone", database.replica)),
+            },
+        };
         let attempt = async |value: &relight::secret::SecretValue| self.login.login(value).await;
         let (stage, _, seen) = self.first_that_works(&secret.name, &endpoint, attempt).await.map_err(|error| error.to_string())?;
         let how = if seen.encrypted { "over TLS" } else { "in plaintext" };
@@ -50,5 +53,21 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
             // In the middle of a rotation this is as it should be; a failover would take the version that works.
             other => format!("logs in at {} {how} with {} only", database.replica, other.label()),
         })
+    }
+
+    async fn at_replica(&self, database: &plan::Database) -> Result<Endpoint, String> {
+        let replica = self.database.replica(&ReplicaId::of(database)).await.map_err(|error| error.to_string())?;
+        replica.and_then(|replica| replica.endpoint).ok_or_else(|| {
+            format!("the replica {} has no endpoint; correct the plan, or create it as a replica of {}", database.replica, database.primary)
+        })
+    }
+
+    /// A secondary of Aurora's is read at an address of its own; `None`: it has no instance.
+    async fn at_cluster(&self, view: &View, database: &plan::Database) -> Result<Option<Endpoint>, String> {
+        match self.database.readable(&StandbyCluster::of(&view.plan, database)).await.map_err(|error| error.to_string())? {
+            Readable::At(endpoint) => Ok(Some(endpoint)),
+            Readable::Headless => Ok(None),
+            Readable::NoCluster => Err(format!("there is no cluster {}; correct the plan, or add it to the global cluster", database.replica)),
+        }
     }
 }

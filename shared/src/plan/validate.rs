@@ -159,8 +159,6 @@ impl Found {
         self.unique_by("database", "replica", plan.databases.iter().map(|database| database.replica.clone()));
         for (index, database) in plan.databases.iter().enumerate() {
             let key = |rest: &str| format!("database[{index}].{rest}");
-            // Until a failover of one is whole, from the plan to the stage.
-            self.unless(!database.is_global(), key("engine"), "Aurora is not there yet", "name a database of RDS for PostgreSQL");
             self.0.extend(global::mistakes(database).into_iter().map(|(rest, reason, remedy)| (key(rest), reason, remedy)));
             let kind = if database.is_global() { "cluster" } else { "instance" };
             for (rest, id) in [("primary", &database.primary), ("replica", &database.replica)] {

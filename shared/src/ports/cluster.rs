@@ -21,6 +21,9 @@ pub trait GlobalClusters {
     /// The standby's cluster with its instances; `None` where the standby Region has no such cluster.
     async fn cluster(&self, cluster: &StandbyCluster) -> Result<Option<Cluster>, CallError>;
 
+    /// Where the standby's cluster is read in peace.
+    async fn readable(&self, cluster: &StandbyCluster) -> Result<Readable, CallError>;
+
     /// How far the standby's cluster was behind between two moments, oldest first. `AuroraGlobalDBRPOLag` is the time that the last
     /// commits took to arrive, which is what would be lost; where it has no sample `AuroraGlobalDBReplicationLag`, the storage's own,
     /// stands in. Both are milliseconds in CloudWatch. Neither grows while the source is idle.
@@ -107,6 +110,15 @@ impl Cluster {
     pub fn has_an_available_instance(&self) -> bool {
         self.instances.iter().any(|instance| instance.status == "available")
     }
+}
+
+/// Where a login in peace may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readable {
+    NoCluster,
+    /// It has storage alone.
+    Headless,
+    At(Endpoint),
 }
 
 /// Samples of a cluster's lag, and the metric that they are of.

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use super::{AwsDatabase, DESCRIBE, PLAN_TAG, lag};
 use crate::aws::failed;
 use crate::ports::{
-    AddedInstance, CallError, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, Member, Moving, StandbyCluster,
-    Takeover, Why,
+    AddedInstance, CallError, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, Member, Moving, Readable,
+    StandbyCluster, Takeover, Why,
 };
 use crate::state::Endpoint;
 
@@ -39,6 +39,12 @@ impl GlobalClusters for AwsDatabase {
         let of_cluster = Filter::builder().name("db-cluster-id").values(cluster.as_str()).build();
         let answer = self.rds().describe_db_instances().filters(of_cluster).into_paginator().items().send().try_collect().await;
         Ok(Some(told(&found, &answer.map_err(failed(DESCRIBE))?)))
+    }
+
+    async fn readable(&self, cluster: &StandbyCluster) -> Result<Readable, CallError> {
+        let Some(found) = describe(self.rds(), cluster.as_str()).await? else { return Ok(Readable::NoCluster) };
+        let at = told(&found, &[]).reader.filter(|_| !found.db_cluster_members().is_empty());
+        Ok(at.map_or(Readable::Headless, Readable::At))
     }
 
     async fn cluster_lag(&self, cluster: &StandbyCluster, from: Timestamp, to: Timestamp) -> Result<ClusterLag, CallError> {

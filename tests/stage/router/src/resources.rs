@@ -274,8 +274,8 @@ impl Needs<'_> {
                 .collect(),
         };
         resources.extend(self.named("SourceDBInstanceIdentifier", "db:"));
-        // A replica has all three, and AWS asks for them too where the call leaves them to RDS, which takes the source's or the engine's.
-        let implied = (operation == "CreateDBInstanceReadReplica").then_some("default");
+        // An instance has all three, and AWS asks for them too where the call leaves them to RDS, which takes the source's or the engine's.
+        let implied = matches!(operation, "CreateDBInstance" | "CreateDBInstanceReadReplica").then_some("default");
         for (parameter, prefix) in [("DBParameterGroupName", "pg:"), ("OptionGroupName", "og:"), ("DBSubnetGroupName", "subgrp:")] {
             resources.extend(self.named(parameter, prefix).or_else(|| implied.map(|name| self.arn(&format!("{prefix}{name}")))));
         }

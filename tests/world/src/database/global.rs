@@ -11,7 +11,7 @@
 use jiff::{SignedDuration, Timestamp};
 use relight::plan::{self, Plan};
 use relight::ports::{
-    AddedInstance, CallError, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, LagSample, Member, Moving,
+    AddedInstance, CallError, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, LagSample, Member, Moving, Readable,
     StandbyCluster, Takeover, Why,
 };
 use relight::state::Place;
@@ -243,6 +243,15 @@ impl GlobalClusters for DatabaseWorld {
                 backup_retention: held.instance.backup_retention,
                 security_groups: held.instance.security_groups.clone(),
             }))
+        })
+    }
+
+    async fn readable(&self, cluster: &StandbyCluster) -> Result<Readable, CallError> {
+        self.call("rds:DescribeDBClusters", cluster.as_str(), |rds, now| {
+            let Some(held) = rds.standby.get(cluster.as_str()).filter(|held| held.is_cluster()).cloned() else { return Ok(Readable::NoCluster) };
+            let mut globals = rds.globals.values();
+            let live = globals.any(|global| global.standby.cluster == cluster.as_str() && global.standby.instances.iter().any(|(_, at)| *at <= now));
+            Ok(held.instance.endpoint.filter(|_| live).map_or(Readable::Headless, Readable::At))
         })
     }
 

@@ -9,6 +9,7 @@
 
 mod compare;
 mod error;
+mod heartbeat;
 mod home;
 mod tls;
 
@@ -26,7 +27,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Seen, Table, Tables};
+use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Reached, Seen, Table, Tables};
 use crate::secret::{SecretValue, Tls};
 use compare::Side;
 use error::{Failure, explain};
@@ -201,6 +202,14 @@ impl Login for PgLogin {
             Ok(())
         })
         .await
+    }
+
+    async fn beat(&self, with: &SecretValue) -> Result<(), LoginError> {
+        self.session(with, "take the heartbeat's row", heartbeat::beat).await
+    }
+
+    async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError> {
+        self.session(with, "say how far it came", heartbeat::reached).await
     }
 
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError> {

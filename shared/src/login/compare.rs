@@ -21,7 +21,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Failure, explain};
-use crate::ports::{Compared, LeftRows, LoginError, Lsn, Table, Tables};
+use crate::ports::{Compared, LeftRows, LoginError, Lsn, OWN_TABLES, Table, Tables};
 
 /// Rows whose digests are looked up at once.
 const BATCH: usize = 2000;
@@ -31,8 +31,6 @@ const WHOLE: usize = 100;
 const MOST_BYTES: usize = 32 << 20;
 /// How long a moment is looked for at which both sides stand alike.
 const MEETING: Duration = Duration::from_secs(20);
-/// Relight's own proof of writability: on each side another.
-const MARKER: &str = "relight_marker";
 
 /// Whatever changes how a value is written. Row security would hide rows where it should refuse.
 const SETTINGS: &str = "set default_transaction_read_only to on; set statement_timeout to '600s'; set lock_timeout to '10s'; \
@@ -44,7 +42,7 @@ const LIST: &str = "select format('%I.%I', n.nspname, c.relname), n.nspname || '
        join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum \
        where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts order by k.place) \
      from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-     where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname <> $1 \
+     where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname <> all ($1) \
      order by 1";
 const COLUMNS: &str = "select a.attname::text, format_type(a.atttypid, a.atttypmod) from pg_attribute a \
      where a.attrelid = to_regclass($1::text) and a.attnum > 0 and not a.attisdropped order by a.attnum";
@@ -83,7 +81,7 @@ pub(super) async fn tables(side: &Side<'_>, named: &[String]) -> Result<Tables, 
     side.run(SETTINGS).await?;
     let mut tables = Tables::default();
     let mut found = Vec::new();
-    for row in &side.ask(LIST, &[&MARKER]).await? {
+    for row in &side.ask(LIST, &[&OWN_TABLES.as_slice()]).await? {
         let (name, plain): (String, String) = (side.read(row, 0)?, side.read(row, 1)?);
         let (partition, unlogged): (bool, bool) = (side.read(row, 2)?, side.read(row, 3)?);
         let key: Vec<String> = side.read(row, 4)?;

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use relight::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Seen, Table, Tables};
+use relight::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Reached, Seen, Table, Tables};
 use relight::secret::SecretValue;
 use relight::state::Place;
 
@@ -201,6 +201,32 @@ impl Login for LoginWorld {
                 self.servers.borrow_mut().members.push((twin_user.to_owned(), user.to_owned()));
             }
             self.changed(admin, twin_user, twin.password()?)
+        })
+    }
+
+    async fn beat(&self, with: &SecretValue) -> Result<(), LoginError> {
+        self.pass("login:Beat", with, || {
+            self.writable(with)?;
+            self.database.beat(&with.endpoint()?.host);
+            Ok(())
+        })
+    }
+
+    async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError> {
+        self.pass("login:Reached", with, || {
+            let position = self.read_position(with)?;
+            if !position.in_recovery {
+                let at = with.endpoint()?.host;
+                return Err(LoginError::Unsettled { at, why: "it is no replica any more, so it cannot say how far it came as one" });
+            }
+            let data = self.look(with)?;
+            Ok(Reached {
+                received: position.received,
+                replayed: position.replayed,
+                committed_at: data.committed_at,
+                beat_at: data.beat_at,
+                level_at: None,
+            })
         })
     }
 

@@ -12,6 +12,7 @@
 //! invocation of this function polls for its end with the lease in its hands.
 
 mod act;
+mod compare;
 mod home;
 mod logins;
 mod peace;
@@ -20,6 +21,7 @@ pub mod steps;
 
 use lambda_runtime::LambdaEvent;
 use relight::aws::start::{Environment, Failed};
+use relight::decide::rotation::compare::unfinished as comparing;
 use relight::decide::rotation::home::unfinished as going_home;
 use relight::decide::rotation::{login_due, unfinished};
 use relight::event::{self, Trigger};
@@ -53,6 +55,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> Work for RotateSecret<S, L, 
         // A rotation may outlast its run: Active needs the secrets repointed, not rotated.
         let at_work = unfinished(&view.plan, &view.snapshot, view.now);
         at_work
+            || comparing(&view.plan, &view.snapshot, view.now)
             || going_home(&view.plan, &view.snapshot, view.now)
             || (view.run().is_none() && login_due(&view.plan, &view.snapshot.memory, view.now))
     }
@@ -65,6 +68,8 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> Work for RotateSecret<S, L, 
         // Boxed: side by side, over drivers of TLS and HTTP, the futures nest deeper than the compiler follows.
         if unfinished(&view.plan, &view.snapshot, view.now) {
             Box::pin(self.turn(view, desk)).await
+        } else if comparing(&view.plan, &view.snapshot, view.now) {
+            Box::pin(self.compare_copies(view, desk)).await
         } else if going_home(&view.plan, &view.snapshot, view.now) {
             Box::pin(self.go_home(view, desk)).await
         } else {

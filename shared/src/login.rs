@@ -228,8 +228,8 @@ impl Login for PgLogin {
         self.two_sessions((old, serving), async |old, serving| compare::left_behind(old, serving, table).await).await
     }
 
-    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
-        self.two_sessions((writer, replica), async |writer, replica| compare::compare(writer, replica, tables).await).await
+    async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        self.two_sessions((here, there), async |here, there| compare::compare(here, there, tables).await).await
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {

@@ -14,6 +14,7 @@
 //! invocation of this function polls for its end with the lease in its hands.
 
 mod act;
+mod compare;
 mod home;
 mod logins;
 mod peace;
@@ -26,6 +27,7 @@ use std::cell::RefCell;
 use futures_util::future::join_all;
 use lambda_runtime::LambdaEvent;
 use relight::aws::start::{Environment, Failed};
+use relight::decide::rotation::compare::unfinished as comparing;
 use relight::decide::rotation::home::unfinished as going_home;
 use relight::decide::rotation::replica::{to_ask, to_beat};
 use relight::decide::rotation::{login_due, unfinished};
@@ -62,6 +64,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> Work for RotateSecret<S, L, 
         // A rotation may outlast its run: Active needs the secrets repointed, not rotated.
         let at_work = unfinished(&view.plan, &view.snapshot, view.now);
         at_work
+            || comparing(&view.plan, &view.snapshot, view.now)
             || going_home(&view.plan, &view.snapshot, view.now)
             || !to_ask(&view.plan, &view.snapshot, view.now).is_empty()
             || (view.run().is_none() && login_due(&view.plan, &view.snapshot.memory, view.now))
@@ -87,6 +90,8 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> Work for RotateSecret<S, L, 
         // Boxed: side by side, over drivers of TLS and HTTP, the futures nest deeper than the compiler follows.
         if unfinished(&view.plan, &view.snapshot, view.now) {
             Box::pin(self.turn(view, desk)).await
+        } else if comparing(&view.plan, &view.snapshot, view.now) {
+            Box::pin(self.compare_copies(view, desk)).await
         } else if going_home(&view.plan, &view.snapshot, view.now) {
             Box::pin(self.go_home(view, desk)).await
         } else if view.run().is_some() {

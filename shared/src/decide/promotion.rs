@@ -3,7 +3,7 @@
 //! ```text
 //! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
 //! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► class, last of all
-//! Drill        rehearse  copy owed ─► created ─► available ─► promoted, or given up
+//! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
 //!
@@ -20,7 +20,7 @@ use crate::ports::Instance;
 
 pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, class_due};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
-pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearse};
+pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
 
 /// What a replica is busy with while it cannot be promoted or copied; it passes by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

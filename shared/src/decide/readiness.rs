@@ -202,7 +202,7 @@ fn promotable(plan: &Plan, supposed: &suppose::Supposed, database: &Database, se
 /// Why a drill could not copy the replica. What stops a promotion as well is said there.
 fn not_rehearsed(plan: &Plan, run: &Run, database: &Database, instance: &Instance, now: Timestamp) -> Option<GivenUp> {
     let step = CopyStep::default();
-    match rehearse(&Rehearsal { plan, run, database, step: &step, replica: Some(instance), copy: None, now }) {
+    match rehearse(&Rehearsal { plan, run, database, step: &step, replica: Some(instance), copy: None, comparing: false, now }) {
         Decision::Refuse(why @ (GivenUp::NoBackups { .. } | GivenUp::EngineTooOld { .. })) => Some(why),
         _ => None,
     }

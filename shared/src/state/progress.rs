@@ -109,6 +109,8 @@ pub struct CopyStep {
     pub instance: String,
     pub requested_at: Option<Timestamp>,
     pub available_at: Option<Timestamp>,
+    /// When its promotion was first due: from here on a failover would have waited.
+    pub promote_asked_at: Option<Timestamp>,
     pub promote_called_at: Option<Timestamp>,
     pub promoted_at: Option<Timestamp>,
     pub endpoint: Option<Endpoint>,
@@ -149,6 +151,23 @@ pub struct RehearsalProgress {
     pub proven: BTreeMap<String, Timestamp>,
     /// By the plan's name of the secret that the disposable one stands in for.
     pub secrets: BTreeMap<String, SecretStep>,
+    /// How each copy compares with its replica, by the plan's name of the database.
+    pub compared: BTreeMap<String, CopyComparison>,
+}
+
+/// The comparison of a copy with the replica that it was made of, before its promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CopyComparison {
+    /// The last attempt.
+    pub at: Timestamp,
+    /// `None`: they were not seen alike, or could not be read.
+    pub equal: Option<bool>,
+    pub said: String,
+    /// Tables that were not compared, each with why.
+    pub left_out: Vec<String>,
+    /// Nothing more is tried: the copy may be promoted.
+    pub ended_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -35,6 +35,12 @@ impl Data {
         self.lsn.0 += 64;
     }
 
+    /// What a spoiled copy of it has, at the same position.
+    pub(crate) fn without(mut self, table: &str, key: &str) -> Data {
+        self.tables.get_mut(table).and_then(|rows| rows.remove(key));
+        self
+    }
+
     pub(crate) fn set_read_only(&mut self, read_only: bool) {
         if self.read_only != read_only {
             self.read_only = read_only;

@@ -73,6 +73,8 @@ struct Rds {
     most_instances: usize,
     promotion: SignedDuration,
     creation: SignedDuration,
+    /// A row, by table and key, that no disposable copy has.
+    copies_lack: Option<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -124,6 +126,7 @@ impl DatabaseWorld {
             lag: BTreeMap::new(),
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
+            copies_lack: None,
         };
         DatabaseWorld { calls, clock, rds: Rc::new(RefCell::new(rds)) }
     }
@@ -156,6 +159,11 @@ impl DatabaseWorld {
     /// How long the creation of a copy takes from now on.
     pub fn set_creation(&self, takes: SignedDuration) {
         self.rds.borrow_mut().creation = takes;
+    }
+
+    /// Every disposable copy lacks this row from now on.
+    pub fn spoil_copies(&self, table: &str, key: &str) {
+        self.rds.borrow_mut().copies_lack = Some((table.to_owned(), key.to_owned()));
     }
 
     /// An instance of the standby Region as it stands.

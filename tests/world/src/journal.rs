@@ -45,7 +45,6 @@ const NEWEST: [&str; 10] = [
     "recovery_seconds",
     "readiness",
     "logins",
-    "heartbeats",
     "announced_end_at",
 ];
 /// The field that a newer version writes.
@@ -53,10 +52,11 @@ pub const NEWER: &str = "weather";
 /// The item that a newer version writes.
 pub const NEWER_ITEM: &str = "progress#sundial";
 /// What holds things by their names is no thing itself: no version writes a field into it, and the names differ from run to run.
-pub const BY_NAME: [&str; 16] = [
+pub const BY_NAME: [&str; 17] = [
     "resources",
     "databases",
     "copies",
+    "compared",
     "homes",
     "left",
     "proven",

@@ -242,8 +242,8 @@ impl Login for LoginWorld {
         self.pass("login:LeftBehind", old, || self.find_left(old, serving, table))
     }
 
-    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
-        self.pass("login:Compare", replica, || self.compare_both(writer, replica, tables))
+    async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        self.pass("login:Compare", there, || self.compare_both(here, there, tables))
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {

@@ -212,7 +212,13 @@ impl Rds {
                 // A disposable copy has its source in its own Region.
                 let near = self.of(place).get(&source).filter(|_| source != name).map(|held| held.data.clone());
                 let far = self.of(other(place)).get(&source).filter(|_| !dark).map(|held| held.data.clone());
-                let data = if name.starts_with("relight-drill-") { near } else { far };
+                let copy = name.starts_with("relight-drill-");
+                let lacking = self.copies_lack.clone().filter(|_| copy);
+                let data = if copy { near } else { far };
+                let data = data.map(|data| match &lacking {
+                    Some((table, key)) => data.without(table, key),
+                    None => data,
+                });
                 if let (Some(data), Some(held)) = (data, self.of(place).get_mut(&name)) {
                     held.data = data;
                 }

@@ -280,10 +280,7 @@ async fn set_password(client: &Client, user: &str, to: &str) -> Result<Zeroizing
 }
 
 fn place(with: &SecretValue) -> Result<String, LoginError> {
-    match with.engine() {
-        None | Some("postgres" | "postgresql" | "aurora-postgresql") => {}
-        Some(engine) => return Err(LoginError::Engine(engine.to_owned())),
-    }
+    with.check_engine()?;
     let endpoint = with.endpoint()?;
     Ok(format!("{}:{}", endpoint.host, endpoint.port))
 }

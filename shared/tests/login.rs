@@ -266,6 +266,9 @@ async fn ssl_of_the_secret_decides_and_a_stranger_is_not_trusted() {
     assert_eq!(encrypted(&trusting, json!(true)).await, Ok(true));
     assert_eq!(encrypted(&trusting, json!(null)).await, Ok(true), "TLS comes first where `ssl` is missing");
     assert_eq!(encrypted(&trusting, json!(false)).await, Ok(false));
+    for (text, expected) in [("TRUE", true), ("false", false), ("whatever", true)] {
+        assert_eq!(encrypted(&trusting, json!(text)).await, Ok(expected), "{text}");
+    }
     assert_eq!(encrypted(&doubting, json!(null)).await, Ok(false), "then plaintext");
     let error = encrypted(&doubting, json!(true)).await.expect_err("a stranger's certificate");
     assert!(matches!(error, LoginError::Tls { .. }) && error.to_string().contains("RELIGHT_CA_FILE"), "{error}");

@@ -1,7 +1,7 @@
 //! What is done for one secret, an action at a time. Each looks for what an earlier attempt, whose answer was lost, may
 //! already have done; a fixed token makes the same version of it.
 
-use relight::decide::rotation::{Action, Course, Making, overdue, token};
+use relight::decide::rotation::{Action, Course, GivenUp, Making, left, overdue, token};
 use relight::nudge::put;
 use relight::plan::Secret;
 use relight::ports::{CallError, Database, Described, DisposableName, EntryKind, Login, Reports, SecretName, Secrets, Stage};
@@ -56,6 +56,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
                 outcome.told.push(format!("secret {} rotated", secret.name));
                 Ok(())
             }
+            Action::GiveUp(why @ GivenUp::Rotation { .. }) => self.give_up_rotation(turn, secret, why, step, outcome).await,
             Action::GiveUp(why) => {
                 give_up(step, outcome, why.to_string());
                 Ok(())
@@ -90,16 +91,52 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         let done = seen.is_some_and(|seen| seen.stages.contains_key(&token));
         if !done {
             let (stage, value) = self.at_new_endpoint(turn, secret, &name, endpoint).await?;
-            match turn.course {
-                Course::Failover => self.secrets.put(&SecretName::of(secret), &token, &value).await?,
-                Course::Rehearsal => self.secrets.put_disposable(&disposable(turn, secret), &token, &value).await?,
-            }
+            self.put(turn, secret, &token, &value).await?;
             let which = stage.label();
             outcome.say(EntryKind::Action, format!("repointed to {}:{} with the login of {which}", endpoint.host, endpoint.port));
         }
         step.repointed_at = Some(turn.view.now);
         outcome.told.push(format!("secret {} repointed", secret.name));
         Ok(())
+    }
+
+    async fn put(&self, turn: Turn<'_>, secret: &Secret, token: &str, value: &SecretValue) -> Result<(), CallError> {
+        match turn.course {
+            Course::Failover => self.secrets.put(&SecretName::of(secret), token, value).await,
+            Course::Rehearsal => self.secrets.put_disposable(&disposable(turn, secret), token, value).await,
+        }
+    }
+
+    /// A rotation of a single user that broke off after setSecret has left applications with a password that the database
+    /// does not know any more. What works becomes AWSCURRENT before the rotation is given up, and again until that is done.
+    async fn give_up_rotation(
+        &self,
+        turn: Turn<'_>,
+        secret: &Secret,
+        why: &GivenUp,
+        step: &mut SecretStep,
+        outcome: &mut Outcome,
+    ) -> Result<(), NoLogin> {
+        match self.roll_back(turn, secret).await {
+            Ok(Stage::Current) => {}
+            Ok(stage) => outcome.say(EntryKind::Action, format!("rolled back: AWSCURRENT is the login of {}, which works", stage.label())),
+            Err(error) if !left(&turn.view.plan, step, turn.view.now) => return Err(error),
+            // What is wrong, the test of AWSCURRENT that follows says.
+            Err(_) => {}
+        }
+        give_up(step, outcome, why.to_string());
+        Ok(())
+    }
+
+    /// Makes the login that works AWSCURRENT. Says where it was found.
+    async fn roll_back(&self, turn: Turn<'_>, secret: &Secret) -> Result<Stage, NoLogin> {
+        let Some(endpoint) = turn.course.endpoint(&turn.view.snapshot, &secret.database) else { return Ok(Stage::Current) };
+        let name = turn.course.name(&turn.view.plan, turn.run, secret);
+        let (stage, value) = self.at_new_endpoint(turn, secret, &name, endpoint).await?;
+        if stage != Stage::Current {
+            self.put(turn, secret, &token(turn.run, Making::RolledBack, &name), &value).await?;
+        }
+        Ok(stage)
     }
 
     /// What the secret should say once it is repointed. Everything that Relight does not know is AWSCURRENT's.

@@ -203,6 +203,51 @@ async fn a_rotation_that_never_ends_is_given_up_and_the_repointed_login_is_teste
     assert_eq!(scene.world.calls.log().len(), calls + 2, "nothing is left to do");
 }
 
+/// A rotation of the single user that has come as far as setSecret: applications are refused.
+async fn broken_off() -> Scene {
+    let mut scene = Scene::promoted();
+    scene.world.secrets.rotated_by(RotatedBy::Test);
+    scene.ticks(1).await;
+    let arn = scene.world.secrets.arn("shop/batch");
+    let steps = scene.world.secrets.steps().into_iter().filter(|step| step.secret_id == arn);
+    for step in steps.take(2) {
+        rotate_secret::steps::take(&scene.world.secrets, &scene.world.login, &step).await.expect("done");
+    }
+    assert!(!scene.world.login.opens(&scene.current("shop/batch")));
+    scene
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_that_broke_off_after_the_password_was_set_is_rolled_back_to_what_works() {
+    let mut scene = broken_off().await;
+    scene.ticks(20).await;
+    let step = scene.step("shop/batch");
+    assert!(step.failed.as_deref().is_some_and(|why| why.contains("did not end within 15m")), "{step:?}");
+    assert!(step.tested_at.is_some() && scene.world.login.opens(&scene.current("shop/batch")), "{:?}", scene.sentences());
+    scene.expect_said("rolled back: AWSCURRENT is the login of AWSPENDING, which works");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_fails_is_tried_again_and_given_up_in_the_end() {
+    let mut scene = broken_off().await;
+    scene.ticks(10).await;
+    scene.world.login.set_unreachable(HOST, true);
+    scene.ticks(10).await;
+    assert_eq!(scene.step("shop/batch").failed, None, "nobody could see yet what works");
+    scene.world.login.set_unreachable(HOST, false);
+    scene.ticks(2).await;
+    assert!(scene.step("shop/batch").tested_at.is_some() && scene.world.login.opens(&scene.current("shop/batch")));
+
+    let mut scene = broken_off().await;
+    scene.world.login.set_unreachable(HOST, true);
+    scene.ticks(40).await;
+    let step = scene.step("shop/batch");
+    assert!(step.failed.is_some() && step.tested_at.is_none(), "{step:?}");
+    let calls = scene.world.calls.log().len();
+    scene.ticks(2).await;
+    assert_eq!(scene.world.calls.log().len(), calls + 2, "nothing is left to do");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rotation_that_may_not_be_called_fails_at_once_and_nothing_else_does() {
     let mut scene = Scene::promoted();

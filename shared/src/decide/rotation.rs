@@ -288,6 +288,12 @@ pub fn overdue(plan: &Plan, step: &SecretStep, now: Timestamp) -> bool {
     since.is_some_and(|since| now.duration_since(since) >= plan.policy.step_deadline)
 }
 
+/// Whether a rotation that was given up is left as it stands, although nobody could see what of it works.
+pub fn left(plan: &Plan, step: &SecretStep, now: Timestamp) -> bool {
+    let within = plan.policy.step_deadline.saturating_mul(2);
+    step.rotation_called_at.is_some_and(|called| now.duration_since(called) >= within)
+}
+
 /// Whether a login in peace is due: some secret was never tried, or not in the last half hour. A time in the future is a
 /// clock that jumped.
 pub fn login_due(plan: &Plan, memory: &Memory, now: Timestamp) -> bool {
@@ -303,6 +309,8 @@ pub enum Making {
     Disposable,
     Repointing,
     Rotation,
+    /// What works, put over a rotation that was given up.
+    RolledBack,
     /// A failback's, in the primary Region.
     Home,
 }

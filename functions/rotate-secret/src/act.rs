@@ -45,10 +45,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
                 outcome.say(EntryKind::Action, "rotation is called");
                 Ok(())
             }
-            Action::ClearPending { version } => {
-                outcome.say(EntryKind::Action, "AWSPENDING of a rotation that broke off is taken away");
-                self.secrets.clear_pending(&SecretName::of(secret), version).await.map_err(NoLogin::from)
-            }
+            Action::ClearPending { version } => self.clear_pending(turn, secret, version, outcome).await,
             Action::Rotate => self.rotate(turn, secret, step, outcome).await,
             Action::Rotated => {
                 step.rotated_at = Some(now);
@@ -117,9 +114,8 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         step: &mut SecretStep,
         outcome: &mut Outcome,
     ) -> Result<(), NoLogin> {
-        match self.roll_back(turn, secret).await {
-            Ok(Stage::Current) => {}
-            Ok(stage) => outcome.say(EntryKind::Action, format!("rolled back: AWSCURRENT is the login of {}, which works", stage.label())),
+        match self.roll_back(turn, secret, Making::RolledBack, outcome).await {
+            Ok(()) => {}
             Err(error) if !left(&turn.view.plan, step, turn.view.now) => return Err(error),
             // What is wrong, the test of AWSCURRENT that follows says.
             Err(_) => {}
@@ -128,15 +124,24 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         Ok(())
     }
 
-    /// Makes the login that works AWSCURRENT. Says where it was found.
-    async fn roll_back(&self, turn: Turn<'_>, secret: &Secret) -> Result<Stage, NoLogin> {
-        let Some(endpoint) = turn.course.endpoint(&turn.view.snapshot, &secret.database) else { return Ok(Stage::Current) };
+    /// The version may be the only one with the password that a single user has in the database.
+    async fn clear_pending(&self, turn: Turn<'_>, secret: &Secret, version: &str, outcome: &mut Outcome) -> Result<(), NoLogin> {
+        self.roll_back(turn, secret, Making::Recovered, outcome).await?;
+        self.secrets.clear_pending(&SecretName::of(secret), version).await?;
+        outcome.say(EntryKind::Action, "AWSPENDING of a rotation that broke off is taken away");
+        Ok(())
+    }
+
+    /// Makes the login that works AWSCURRENT, where it is not.
+    async fn roll_back(&self, turn: Turn<'_>, secret: &Secret, making: Making, outcome: &mut Outcome) -> Result<(), NoLogin> {
+        let Some(endpoint) = turn.course.endpoint(&turn.view.snapshot, &secret.database) else { return Ok(()) };
         let name = turn.course.name(&turn.view.plan, turn.run, secret);
         let (stage, value) = self.at_new_endpoint(turn, secret, &name, endpoint).await?;
         if stage != Stage::Current {
-            self.put(turn, secret, &token(turn.run, Making::RolledBack, &name), &value).await?;
+            self.put(turn, secret, &token(turn.run, making, &name), &value).await?;
+            outcome.say(EntryKind::Action, format!("rolled back: AWSCURRENT is the login of {}, which works", stage.label()));
         }
-        Ok(stage)
+        Ok(())
     }
 
     /// What the secret should say once it is repointed. Everything that Relight does not know is AWSCURRENT's.

@@ -23,6 +23,10 @@ use crate::ports::{Described, DisposableName, Stage};
 use crate::run::{Mode, Phase, RunId};
 use crate::state::{Endpoint, Memory, RotationProgress, SecretStep, Snapshot};
 
+/// How long another rotation's AWSPENDING is left alone. One that somebody called ends within seconds; taking its label away
+/// between setSecret and finishSecret would leave nobody with the password of a single user.
+const OTHERS_ROTATION: SignedDuration = SignedDuration::from_secs(60);
+
 /// How often, in peace, a login proves that a secret opens the replica.
 pub const LOGIN_EVERY: SignedDuration = SignedDuration::from_mins(30);
 
@@ -39,7 +43,7 @@ pub enum Action {
     Create,
     /// Record that a rotation will be called.
     Begin,
-    /// Take AWSPENDING off a rotation that broke off.
+    /// Take AWSPENDING off a rotation that broke off, once AWSCURRENT is what works.
     ClearPending { version: String },
     /// Call the rotation.
     Rotate,
@@ -77,13 +81,15 @@ pub enum Waiting {
     Held { by: String, until: Timestamp },
     #[error("the rotation is under way since {since}")]
     Rotation { since: Timestamp },
+    #[error("another rotation has AWSPENDING; it is left until {until} to come to its end")]
+    OthersRotation { until: Timestamp },
 }
 
 /// Why nothing is done for a secret until a person has done something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(
-        "is not in the standby Region {region}; replicate it there (ReplicateSecretToRegions) from a primary that is up, or create it with the login of database {database}"
+        "is not in the standby Region {region}; restore it (RestoreSecret) where it was deleted, replicate it there (ReplicateSecretToRegions) from a primary that is up, or create it with the login of database {database}"
     )]
     Missing { region: String, database: String },
 }
@@ -271,6 +277,9 @@ fn rotation(plan: &Plan, course: Course, step: &SecretStep, since: Timestamp, se
     let stranded = seen.filter(|_| course == Course::Failover).and_then(|seen| seen.stranded(token));
     match (labels, stranded) {
         (Some(_), _) => Decision::Wait(Waiting::Rotation { since }),
+        (None, Some(_)) if now.duration_since(since) < OTHERS_ROTATION => {
+            Decision::Wait(Waiting::OthersRotation { until: since.saturating_add(OTHERS_ROTATION).unwrap_or(Timestamp::MAX) })
+        }
         (None, Some(version)) => Decision::Act(vec![Action::ClearPending { version: version.to_owned() }, Action::Rotate]),
         (None, None) => Decision::Act(vec![Action::Rotate]),
     }
@@ -309,7 +318,8 @@ pub enum Making {
     Disposable,
     Repointing,
     Rotation,
-    /// What works, put over a rotation that was given up.
+    /// What works, put over another rotation that broke off, and over one that was given up.
+    Recovered,
     RolledBack,
     /// A failback's, in the primary Region.
     Home,

@@ -32,8 +32,11 @@ use crate::secret::{SecretValue, Tls};
 use compare::Side;
 use error::{Failure, explain};
 
-/// From the first packet to being logged in.
+/// From the first packet to a connection: a host that drops packets is known by then.
 const CONNECT: Duration = Duration::from_secs(5);
+/// From the first packet to being logged in. A server that has just been promoted or is short of memory may take 20 s to
+/// begin a session, and a recovery must not end there.
+const LOGIN: Duration = Duration::from_secs(30);
 /// All statements of one call.
 const STATEMENTS: Duration = Duration::from_secs(10);
 /// Ending every session and seeing that nothing writes any more.
@@ -136,7 +139,7 @@ impl PgLogin {
             let (client, connection) = config.connect(tls).await.map_err(|error| explain(error.into(), at, doing))?;
             Ok(Session::drive(client, connection))
         };
-        timeout(CONNECT, session).await.unwrap_or_else(|_| Err(LoginError::TimedOut { at: at.to_owned(), seconds: CONNECT.as_secs() }))
+        timeout(LOGIN, session).await.unwrap_or_else(|_| Err(LoginError::TimedOut { at: at.to_owned(), seconds: LOGIN.as_secs() }))
     }
 
     fn roots(&self, at: &str) -> Result<rustls::ClientConfig, LoginError> {
@@ -289,10 +292,7 @@ async fn set_password(client: &Client, user: &str, to: &str) -> Result<Zeroizing
 }
 
 fn place(with: &SecretValue) -> Result<String, LoginError> {
-    match with.engine() {
-        None | Some("postgres" | "postgresql" | "aurora-postgresql") => {}
-        Some(engine) => return Err(LoginError::Engine(engine.to_owned())),
-    }
+    with.check_engine()?;
     let endpoint = with.endpoint()?;
     Ok(format!("{}:{}", endpoint.host, endpoint.port))
 }

@@ -132,12 +132,9 @@ pub(crate) fn judge<J: Journal>(
 fn known(view: &View, run: &Run, database: &plan::Database, lag: Result<FrozenLag, CallError>) -> Result<FrozenLag, CallError> {
     match lag {
         Ok(lag) => Ok(lag),
-        Err(error) if run.words.accept_loss.is_some() || view.now.duration_since(run.phase_since) > UNREADABLE_FOR => Ok(FrozenLag {
-            seconds: None,
-            sampled_at: None,
-            source: format!("the lag of {} cannot be read, {error}", database.replica),
-            first_down: None,
-        }),
+        Err(error) if run.words.accept_loss.is_some() || view.now.duration_since(run.phase_since) > UNREADABLE_FOR => {
+            Ok(FrozenLag { source: format!("the lag of {} cannot be read, {error}", database.replica), ..FrozenLag::default() })
+        }
         Err(error) => Err(error),
     }
 }
@@ -253,6 +250,7 @@ fn took_over<J: Journal>(
             sampled_at: Some(now),
             source: "a switchover waits until every row has arrived".to_owned(),
             first_down: step.lag.as_ref().and_then(|lag| lag.first_down),
+            asked: false,
         });
     }
     let days = seen.map_or(0, |cluster| cluster.backup_retention);

@@ -6,7 +6,7 @@
 //!           Activating  activate   attempt recorded ─► promote ─► promoted ─► backups ─► class
 //!           (Active)    activate   the class, where it was not its turn before
 //!           both        aurora     the same of Aurora's clusters, taken over by their global cluster
-//! Drill     Activating  rehearse   copy owed ─► created ─► promoted
+//! Drill     Activating  rehearse   copy owed ─► created ─► compared by rotate-secret ─► promoted
 //! Failback              home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
 //! ```
 

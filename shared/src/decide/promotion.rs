@@ -4,7 +4,7 @@
 //! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
 //! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► class, last of all
 //!                        a cluster of Aurora's: attempt recorded ─► taken over by its global cluster ─► followed ─► the writer
-//! Drill        rehearse  copy owed ─► created ─► available ─► promoted, or given up
+//! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
 //!
@@ -23,7 +23,7 @@ use crate::ports::Instance;
 pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, class_due};
 pub use aurora::{GlobalCleared, GlobalRefusal, GlobalStep, GlobalWait, Standing, clear_global, take_over};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
-pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearse};
+pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
 
 /// What a replica is busy with while it cannot be promoted or copied; it passes by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,15 @@ fn of_status(name: &str, status: &str) -> Readiness {
         "failed" | "deleting" | "stopped" | "stopping" | "storage-full" | "restore-error" | "insufficient-capacity" => Readiness::Broken,
         status if status.starts_with("incompatible-") || status.starts_with("inaccessible-encryption") => Readiness::Broken,
         status => Readiness::Busy(Busy { instance: name.to_owned(), status: status.to_owned() }),
+    }
+}
+
+/// What a person does about an instance that is broken.
+fn remedy(status: &str) -> &'static str {
+    match status {
+        "storage-full" => "raise its allocated storage (ModifyDBInstance)",
+        "stopped" | "stopping" => "start it (StartDBInstance)",
+        _ => "mend it",
     }
 }
 

@@ -53,6 +53,12 @@ fn done_by_aurora(database: &Database) -> impl Iterator<Item = Wrong> {
             "leave it out, and set the retention of both clusters",
         ),
         (
+            database.heartbeat.is_some(),
+            "heartbeat",
+            "AuroraGlobalDBRPOLag tells how far the secondary is behind whether or not anybody writes",
+            "leave it out",
+        ),
+        (
             !database.compare.is_empty(),
             "compare",
             "the way home of a global database is a switchover, in which Aurora waits until every row is there, so nothing is compared",
@@ -109,9 +115,10 @@ mod tests {
             home_security_groups: vec!["sg-2".to_owned()],
             backup_retention_days: 14,
             compare: vec!["public.orders".to_owned()],
+            heartbeat: Some("shop/orders".to_owned()),
             ..aurora()
         };
-        assert_eq!(keys(&all), ["quarantine_security_group", "home_security_groups", "backup_retention_days", "compare"]);
+        assert_eq!(keys(&all), ["quarantine_security_group", "home_security_groups", "backup_retention_days", "heartbeat", "compare"]);
     }
 
     #[test]

@@ -76,6 +76,8 @@ struct Rds {
     most_instances: usize,
     promotion: SignedDuration,
     creation: SignedDuration,
+    /// A row, by table and key, that no disposable copy has.
+    copies_lack: Option<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -128,6 +130,7 @@ impl DatabaseWorld {
             lag: BTreeMap::new(),
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
+            copies_lack: None,
         };
         for database in plan.databases.iter().filter(|database| database.is_global()) {
             rds.add_global(plan, database);
@@ -163,6 +166,11 @@ impl DatabaseWorld {
     /// How long the creation of a copy takes from now on.
     pub fn set_creation(&self, takes: SignedDuration) {
         self.rds.borrow_mut().creation = takes;
+    }
+
+    /// Every disposable copy lacks this row from now on.
+    pub fn spoil_copies(&self, table: &str, key: &str) {
+        self.rds.borrow_mut().copies_lack = Some((table.to_owned(), key.to_owned()));
     }
 
     /// An instance of the standby Region as it stands.

@@ -136,10 +136,9 @@ fn ask(standing: &Standing<'_>) -> Decision<GlobalStep, GlobalWait, GlobalRefusa
         (Some(_), Some(_)) => false,
     };
     let lag = step.lag.clone().unwrap_or_else(|| FrozenLag {
-        seconds: None,
-        sampled_at: None,
         source: "it was never measured".to_owned(),
         first_down: standing.run.first_down,
+        ..FrozenLag::default()
     });
     match standing.loss(how, &lag) {
         Err(refusal) => Decision::Refuse(refusal.into()),

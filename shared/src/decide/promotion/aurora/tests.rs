@@ -25,7 +25,7 @@ impl Scene {
         database.global_cluster = Some("shop-global".to_owned());
         database.replica = "orders-standby".to_owned();
         let member = |arn: &str, writer| Member { arn: arn.to_owned(), writer, synchronization: None };
-        let lag = FrozenLag { seconds: Some(0.8), sampled_at: None, source: "the metric".to_owned(), first_down: None };
+        let lag = FrozenLag { seconds: Some(0.8), source: "the metric".to_owned(), ..FrozenLag::default() };
         Scene {
             situation,
             global: Some(GlobalCluster {

@@ -53,8 +53,8 @@ pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, vie
     let mut guard = Vec::new();
     if promotes || !taken.is_empty() {
         guard.push(ledger.unless_the_run_changed()?);
-        guard.extend(remember(view, &asks)?);
     }
+    guard.extend(remember(view, &asks, &ledger)?);
     if ledger.record(guard).await? == Written::Lost {
         return Ok(Next::Again);
     }
@@ -76,12 +76,15 @@ pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, vie
 
 /// What the replicas were, for the way home: a promotion changes their backups and later their class. The first attempt knows
 /// it; a later one may see what the first has begun.
-fn remember(view: &View, asks: &[Ask<'_>]) -> Result<Option<Write>, WorkError> {
+fn remember<J: Journal>(view: &View, asks: &[Ask<'_>], ledger: &Ledger<'_, '_, J>) -> Result<Option<Write>, WorkError> {
     let mut memory = view.snapshot.memory.clone();
     for ask in asks {
         if let Ask::Promote { database, was: Some(was), .. } = ask {
             memory.replicas.entry(database.name.clone()).or_insert_with(|| was.clone());
         }
+    }
+    for (name, takeover) in aurora::taken(view, &ledger.progress) {
+        memory.takeovers.insert(name, takeover);
     }
     (memory != view.snapshot.memory).then(|| put(view, Key::Memory, &memory)).transpose()
 }

@@ -13,7 +13,7 @@ use relight::nudge::{Desk, View};
 use relight::plan::{self, Plan};
 use relight::ports::{AddedInstance, CallError, Cluster, EntryKind, GlobalCluster, GlobalClusters, GlobalId, Journal, StandbyCluster, Takeover, Why};
 use relight::run::Run;
-use relight::state::{DatabaseStep, FrozenLag};
+use relight::state::{DatabaseStep, FrozenLag, PromotionProgress};
 
 use crate::clear::{renew, withdraw};
 use crate::ledger::Ledger;
@@ -49,6 +49,15 @@ pub(crate) fn due(view: &View) -> impl Iterator<Item = &plan::Database> {
     let steps = &view.snapshot.progress.promotion.databases;
     let taken = |database: &plan::Database| steps.get(&database.name).is_some_and(|step| step.promoted_at.is_some());
     view.plan.databases.iter().filter(move |database| database.is_global() && !taken(database))
+}
+
+/// The clusters that were seen to take over in this turn, and how; by somebody else's hand rows may have been lost.
+pub(crate) fn taken(view: &View, progress: &PromotionProgress) -> Vec<(String, Takeover)> {
+    let how = |database: &plan::Database| {
+        let step = progress.databases.get(&database.name).filter(|step| step.promoted_at.is_some())?;
+        Some((database.name.clone(), step.takeover.unwrap_or(Takeover::FailoverLosingRows)))
+    };
+    due(view).filter_map(how).collect()
 }
 
 pub(crate) async fn looks<'a, D: GlobalClusters>(port: &D, view: &'a View) -> Vec<(&'a plan::Database, Result<Look, CallError>)> {

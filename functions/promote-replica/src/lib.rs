@@ -7,11 +7,13 @@
 //!           (Active)    activate   the class, where it was not its turn before
 //!           both        aurora     the same of Aurora's clusters, taken over by their global cluster
 //! Drill     Activating  rehearse   copy owed ─► created ─► compared by rotate-secret ─► promoted
-//! Failback              home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
+//! Failback              aurora_home  old cluster a secondary again ─► lost rows kept ─► switched over ─► the standby's a secondary
+//!                       home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
 //! ```
 
 mod activate;
 mod aurora;
+mod aurora_home;
 mod clear;
 mod home;
 mod ledger;

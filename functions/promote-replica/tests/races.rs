@@ -8,8 +8,9 @@ use common::Scene;
 use jiff::Timestamp;
 use promote_replica::PromoteReplica;
 use relight::ports::{
-    AddedInstance, CallError, Cluster, ClusterLag, CopyId, CopyOf, Database, Fenced, GlobalCluster, GlobalClusters, GlobalId, HomeId, HomeOf,
-    Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota, Readable, RebuiltOf, Removal, ReplicaId, Snapshotted, StandbyCluster, Takeover,
+    AddedInstance, CallError, Cluster, ClusterLag, CopyId, CopyOf, Database, Fenced, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, HomeId,
+    HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Quota, Readable, RebuiltOf, Removal, ReplicaId, Snapshotted,
+    StandbyCluster, Takeover,
 };
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
@@ -48,6 +49,22 @@ impl GlobalClusters for Meanwhile<'_> {
 
     async fn take_over(&self, global: &GlobalId, to: &StandbyCluster, how: Takeover) -> Result<(), CallError> {
         self.world.take_over(global, to, how).await
+    }
+
+    async fn home_cluster(&self, home: &HomeCluster) -> Result<Option<Cluster>, CallError> {
+        self.world.home_cluster(home).await
+    }
+
+    async fn lost_rows(&self, home: &HomeCluster) -> Result<Vec<LostRows>, CallError> {
+        self.world.lost_rows(home).await
+    }
+
+    async fn keep_lost_rows(&self, home: &HomeCluster, lost: &LostRows) -> Result<Snapshotted, CallError> {
+        self.world.keep_lost_rows(home, lost).await
+    }
+
+    async fn switch_home(&self, global: &GlobalId, to: &HomeCluster) -> Result<(), CallError> {
+        self.world.switch_home(global, to).await
     }
 }
 

@@ -46,6 +46,7 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
     let replicas = instances.iter().map(|database| arn("rds", &plan.standby, format!("db:{}", database.replica))).collect();
     let cluster = |region: &str, name: &str| arn("rds", region, format!("cluster:{}", name.to_ascii_lowercase()));
     let here = clusters.iter().map(|database| cluster(&plan.standby, &database.replica)).collect();
+    let there = clusters.iter().map(|database| cluster(&plan.primary, &database.primary)).collect();
     // A global cluster belongs to no Region.
     let globals = clusters.iter().filter_map(|database| database.global_cluster.as_ref());
     let globals = globals.map(|name| arn("rds", "", format!("global-cluster:{}", name.to_ascii_lowercase()))).collect();
@@ -74,6 +75,7 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
         list("PrimaryDatabaseArns", fenced),
         list("GlobalClusterArns", globals),
         list("ClusterArns", here),
+        list("HomeClusterArns", there),
         list("SecretArns", secrets),
         list("HomeSecretArns", home),
         list("RotatedSecretArns", rotated),
@@ -148,6 +150,7 @@ mod tests {
         let of = |name: &str| value(&parameters, name);
         assert_eq!((of("ReplicaArns"), of("PrimaryDatabaseArns")), (String::new(), String::new()));
         assert_eq!(of("GlobalClusterArns"), "arn:aws:rds::123456789012:global-cluster:shop-global");
+        assert_eq!(of("HomeClusterArns"), "arn:aws:rds:us-east-2:123456789012:cluster:shop-orders");
         assert_eq!(of("ClusterArns"), "arn:aws:rds:us-west-2:123456789012:cluster:shop-orders-standby");
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, LagSample};
+use super::{CallError, LagSample, Snapshotted};
 use crate::plan::stack::partition;
 use crate::plan::{self, Plan};
 use crate::state::Endpoint;
@@ -35,6 +35,18 @@ pub trait GlobalClusters {
     /// Makes the standby's cluster the writer, irreversibly. How is always said: what leaves it out is a switchover, which waits for a
     /// primary that may be dead.
     async fn take_over(&self, global: &GlobalId, to: &StandbyCluster, how: Takeover) -> Result<(), CallError>;
+
+    /// The cluster in the primary Region with its instances. One short attempt, since the Region may be dark.
+    async fn home_cluster(&self, home: &HomeCluster) -> Result<Option<Cluster>, CallError>;
+
+    /// What Aurora kept of the old writer before it made it a secondary, by each failover that lost rows.
+    async fn lost_rows(&self, home: &HomeCluster) -> Result<Vec<LostRows>, CallError>;
+
+    /// Copies such a snapshot under a name of Relight's: Aurora's own goes with the backups. Called until it says [`Snapshotted::Done`].
+    async fn keep_lost_rows(&self, home: &HomeCluster, lost: &LostRows) -> Result<Snapshotted, CallError>;
+
+    /// Switches over to the cluster at home: AWS takes it in the Region of the writer, which is the standby's then.
+    async fn switch_home(&self, global: &GlobalId, to: &HomeCluster) -> Result<(), CallError>;
 }
 
 /// A global cluster, as far as it matters here.
@@ -53,6 +65,13 @@ pub struct Member {
     pub writer: bool,
     /// `connected`, or `pending-resync` while Aurora rebuilds it; nobody tells it of the writer.
     pub synchronization: Option<String>,
+}
+
+impl Member {
+    /// A secondary that Aurora is not rebuilding.
+    pub fn follows(&self) -> bool {
+        !self.writer && self.synchronization.as_deref() == Some("connected")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -213,6 +232,54 @@ impl StandbyCluster {
     }
 }
 
+/// The plan's cluster in the primary Region: the old writer, and the one that a failback goes home to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HomeCluster {
+    region: String,
+    name: String,
+    arn: String,
+}
+
+impl HomeCluster {
+    pub fn of(plan: &Plan, database: &plan::Database) -> HomeCluster {
+        HomeCluster { region: plan.primary.clone(), name: database.primary.clone(), arn: arn(plan, &plan.primary, &database.primary) }
+    }
+
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    /// How the names of the snapshots begin that Aurora makes of it.
+    pub fn lost_prefix(&self) -> String {
+        format!("{LOST}{}-", self.name.to_ascii_lowercase())
+    }
+}
+
+/// Aurora's own word before the name of a cluster that a failover left behind.
+const LOST: &str = "rds:unplanned-global-failover-";
+
+/// A snapshot of an old writer, with the rows that never reached the standby.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostRows {
+    pub snapshot: String,
+    pub at: Timestamp,
+}
+
+impl LostRows {
+    /// The name of its copy: the same snapshot always gives the same, so that a copy whose making was never answered is found again.
+    pub fn kept_as(&self) -> String {
+        format!("relight-lost-rows-{}", self.snapshot.trim_start_matches(LOST))
+    }
+}
+
 /// RDS keeps identifiers in lower case.
 fn arn(plan: &Plan, region: &str, name: &str) -> String {
     format!("arn:{}:rds:{region}:{}:cluster:{}", partition(region), plan.account, name.to_ascii_lowercase())
@@ -254,6 +321,15 @@ mod tests {
             let name = name(&cluster(&long));
             assert!(name.len() <= 63 && !name.contains("--"), "{name}");
         }
+    }
+
+    #[test]
+    fn a_snapshot_of_lost_rows_is_kept_under_one_name_of_its_own() {
+        let plan = plan();
+        let home = HomeCluster::of(&plan, &plan.databases[0]);
+        let lost = LostRows { snapshot: format!("{}2026-01-05-00-10", home.lost_prefix()), at: Timestamp::MIN };
+        assert_eq!(lost.snapshot, "rds:unplanned-global-failover-orders-2026-01-05-00-10");
+        assert_eq!(lost.kept_as(), "relight-lost-rows-orders-2026-01-05-00-10");
     }
 
     #[test]

@@ -13,7 +13,8 @@ mod secrets;
 mod traffic;
 
 pub use cluster::{
-    AddedInstance, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, Member, Moving, Readable, StandbyCluster, Takeover,
+    AddedInstance, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, LostRows, Member, Moving, Readable,
+    StandbyCluster, Takeover,
 };
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
 pub use database::{COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Quota, Removal, ReplicaId};

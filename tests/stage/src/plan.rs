@@ -58,7 +58,7 @@ fn table(name: &str, engine: Engine) -> Result<Table, Error> {
     if engine == Engine::AuroraPostgres {
         let database = plan.get_mut("database").and_then(Value::as_array_mut).and_then(|all| all.first_mut()).and_then(Value::as_table_mut);
         let database = database.ok_or_else(another_form)?;
-        for key in ["quarantine_security_group", "home_security_groups", "backup_retention_days", "compare", "instance_class"] {
+        for key in ["quarantine_security_group", "home_security_groups", "backup_retention_days", "compare", "heartbeat", "instance_class"] {
             database.remove(key);
         }
         let cluster = format!("{name}-orders");

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use super::{AwsDatabase, DESCRIBE, PLAN_TAG, lag};
 use crate::aws::failed;
 use crate::ports::{
-    AddedInstance, CallError, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, Member, Moving, Readable,
-    StandbyCluster, Takeover, Why,
+    AddedInstance, CallError, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, LostRows, Member, Moving,
+    Readable, Snapshotted, StandbyCluster, Takeover, Why,
 };
 use crate::state::Endpoint;
 
@@ -21,6 +21,8 @@ const CLUSTERS: &str = "rds:DescribeDBClusters";
 const CREATE: &str = "rds:CreateDBInstance";
 const FAILOVER: &str = "rds:FailoverGlobalCluster";
 const SWITCHOVER: &str = "rds:SwitchoverGlobalCluster";
+const SNAPSHOTS: &str = "rds:DescribeDBClusterSnapshots";
+const COPY: &str = "rds:CopyDBClusterSnapshot";
 const ENGINE: &str = "aurora-postgresql";
 
 impl GlobalClusters for AwsDatabase {
@@ -35,10 +37,58 @@ impl GlobalClusters for AwsDatabase {
     }
 
     async fn cluster(&self, cluster: &StandbyCluster) -> Result<Option<Cluster>, CallError> {
-        let Some(found) = describe(self.rds(), cluster.as_str()).await? else { return Ok(None) };
-        let of_cluster = Filter::builder().name("db-cluster-id").values(cluster.as_str()).build();
-        let answer = self.rds().describe_db_instances().filters(of_cluster).into_paginator().items().send().try_collect().await;
-        Ok(Some(told(&found, &answer.map_err(failed(DESCRIBE))?)))
+        with_instances(self.rds(), cluster.as_str()).await
+    }
+
+    async fn home_cluster(&self, home: &HomeCluster) -> Result<Option<Cluster>, CallError> {
+        with_instances(self.home_rds(home.region()), home.as_str()).await
+    }
+
+    async fn lost_rows(&self, home: &HomeCluster) -> Result<Vec<LostRows>, CallError> {
+        let pages = self.home_rds(home.region()).describe_db_cluster_snapshots().db_cluster_identifier(home.as_str()).into_paginator();
+        let found = pages.items().send().try_collect().await.map_err(failed(SNAPSHOTS))?;
+        let prefix = home.lost_prefix();
+        let lost = |snapshot: aws_sdk_rds::types::DbClusterSnapshot| {
+            let made = snapshot.snapshot_create_time().and_then(|at| at.to_millis().ok());
+            let at = made.and_then(|millis| Timestamp::from_millisecond(millis).ok()).unwrap_or(Timestamp::MIN);
+            Some(LostRows { at, snapshot: snapshot.db_cluster_snapshot_identifier.filter(|name| name.starts_with(&prefix))? })
+        };
+        Ok(found.into_iter().filter_map(lost).collect())
+    }
+
+    async fn keep_lost_rows(&self, home: &HomeCluster, lost: &LostRows) -> Result<Snapshotted, CallError> {
+        let (rds, name) = (self.home_rds(home.region()), lost.kept_as());
+        let found = rds.describe_db_cluster_snapshots().db_cluster_snapshot_identifier(&name).send().await.map_err(failed(SNAPSHOTS));
+        let found = match found {
+            Ok(answer) => answer.db_cluster_snapshots.unwrap_or_default().into_iter().next(),
+            Err(CallError { why: Why::NotFound(_), .. }) => None,
+            Err(error) => return Err(error),
+        };
+        match found.as_ref().map(|copy| copy.status().unwrap_or_default()) {
+            Some("available") => return Ok(Snapshotted::Done),
+            Some("failed") => {
+                let why = format!("the snapshot {name} in {} has failed; delete it, and it is copied again", home.region());
+                return Err(CallError::new(SNAPSHOTS, Why::Other(why, None)));
+            }
+            Some(_) => return Ok(Snapshotted::Underway),
+            None => {}
+        }
+        let call = rds.copy_db_cluster_snapshot().source_db_cluster_snapshot_identifier(&lost.snapshot).target_db_cluster_snapshot_identifier(&name);
+        match call.send().await {
+            Ok(_) => Ok(Snapshotted::Underway),
+            // Its name is the snapshot's: an unanswered call of ours began it.
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_db_cluster_snapshot_already_exists_fault()) => {
+                Ok(Snapshotted::Underway)
+            }
+            Err(error) => Err(failed(COPY)(error)),
+        }
+    }
+
+    /// Sent once, as every takeover is.
+    async fn switch_home(&self, global: &GlobalId, to: &HomeCluster) -> Result<(), CallError> {
+        let once = aws_sdk_rds::config::Builder::new().retry_config(RetryConfig::disabled());
+        let call = self.rds().switchover_global_cluster().global_cluster_identifier(global.as_str()).target_db_cluster_identifier(to.arn());
+        call.customize().config_override(once).send().await.map(drop).map_err(failed(SWITCHOVER))
     }
 
     async fn readable(&self, cluster: &StandbyCluster) -> Result<Readable, CallError> {
@@ -94,6 +144,13 @@ impl GlobalClusters for AwsDatabase {
             }
         }
     }
+}
+
+async fn with_instances(rds: &Client, name: &str) -> Result<Option<Cluster>, CallError> {
+    let Some(found) = describe(rds, name).await? else { return Ok(None) };
+    let of_cluster = Filter::builder().name("db-cluster-id").values(name).build();
+    let answer = rds.describe_db_instances().filters(of_cluster).into_paginator().items().send().try_collect().await;
+    Ok(Some(told(&found, &answer.map_err(failed(DESCRIBE))?)))
 }
 
 /// One cluster; `None` where there is none of this name.

@@ -149,6 +149,23 @@ impl Rds {
         Ok(rows.iter().map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect())
     }
 
+    /// Rows as text out of a snapshot, read by a server that runs for this question over a copy of it.
+    pub async fn sql_in_snapshot(&self, region: &str, snapshot: &str, database: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let key = Key::new(region, snapshot);
+        let held = self.inner.lock().snapshots.get(&key).map(|snapshot| snapshot.data.clone());
+        let data = held.ok_or(Error::NoInstance { region: key.region, identifier: key.id })?;
+        let copy = data.with_extension("read");
+        self.inner.postgres.copy_folder(&data, &copy).await?;
+        self.inner.postgres.stand_alone(&copy)?;
+        let server = Server::new(self.inner.postgres.clone(), copy, self.inner.on_spawn.clone());
+        server.start().await?;
+        server.wait_until_writable().await?;
+        let rows = server.sql_in(database, sql).await;
+        server.stop(Duration::ZERO).await;
+        server.remove_files()?;
+        Ok(rows?.iter().map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect())
+    }
+
     /// (Region, identifier, seconds) as CloudWatch's `ReplicaLag` has them now: for PostgreSQL the time since the last replayed
     /// transaction, -1 where replication is inactive or unknown, no sample from a dark Region.
     pub async fn replica_lag(&self) -> Vec<(String, String, f64)> {

@@ -155,6 +155,8 @@ async fn a_failover_loses_what_was_on_its_way_and_the_old_writer_comes_back_as_a
         (kept.db_cluster_snapshots()[0].status() == Some("available")).then_some(())
     })
     .await;
+    let rows = stage.rds.sql_in_snapshot(PRIMARY, "kept", "shop", "SELECT count(*) FROM orders").await.expect("a count");
+    assert_eq!(rows[0][0].as_deref(), Some("115"), "what was lost is in it");
     stage.end().await;
 }
 

@@ -252,6 +252,11 @@ impl Needs<'_> {
                     let snapshot = self.named("DBSnapshotIdentifier", "snapshot:");
                     snapshot.or(db).unwrap_or_else(|| self.arn("snapshot:*"))
                 }
+                "DescribeDBClusterSnapshots" => {
+                    let snapshot = self.named("DBClusterSnapshotIdentifier", "cluster-snapshot:");
+                    let cluster = self.named("DBClusterIdentifier", "cluster:");
+                    snapshot.or(cluster).unwrap_or_else(|| self.arn("cluster-snapshot:*"))
+                }
                 "DescribeDBParameterGroups" | "DescribeDBParameters" => self.named("DBParameterGroupName", "pg:").unwrap_or_else(|| self.arn("pg:*")),
                 "DescribeDBSubnetGroups" => self.named("DBSubnetGroupName", "subgrp:").unwrap_or_else(|| self.arn("subgrp:*")),
                 _ => "*".to_owned(),
@@ -262,6 +267,10 @@ impl Needs<'_> {
             "AddTagsToResource" | "RemoveTagsFromResource" | "ListTagsForResource" => {
                 vec![self.call.text("ResourceName")?.to_owned()]
             }
+            "CopyDBClusterSnapshot" => ["TargetDBClusterSnapshotIdentifier", "SourceDBClusterSnapshotIdentifier"]
+                .into_iter()
+                .filter_map(|parameter| self.named(parameter, "cluster-snapshot:"))
+                .collect(),
             "FailoverGlobalCluster" | "SwitchoverGlobalCluster" | "RemoveFromGlobalCluster" => {
                 let cluster = self.named("TargetDbClusterIdentifier", "cluster:").or_else(|| self.named("DbClusterIdentifier", "cluster:"));
                 vec![global(self.call.text("GlobalClusterIdentifier")?), cluster?]

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use relight::advance::home::unready;
 use relight::plan::Engine;
 use relight::ports::Takeover;
 use relight::run::{Mode, Phase};
+use relight::state::{Place, Snapshot};
 use relight_stage::observe::until;
 use relight_stage::scenes;
 use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage};
 use stage_router::Call;
 
-use crate::calls::{assert_found_in_failover, forbidden, refused_by_iam};
+use crate::calls::{assert_found_in_failover, forbidden, forbidden_in_failback, refused_by_iam};
 use crate::common::with_stage;
 use crate::failover::orders;
 
@@ -51,6 +53,58 @@ async fn primary_dies_and_the_global_database_is_failed_over_to_with_no_more_los
         assert!(lag.source.starts_with("AWS/RDS AuroraGlobalDBRPOLag of shop-orders-standby"), "{lag:?}");
         let estimate = outcome.report.measured.rpo_seconds.expect("the lag was known");
         assert!(outcome.lost_seconds <= estimate + TOLERANCE, "{} s lost, {estimate} s estimated", outcome.lost_seconds);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_home_is_a_switchover_what_was_lost_is_kept_and_a_drill_passes() {
+    with_stage(aurora(), async |stage| {
+        let failover = scenes::failover(stage).await?;
+        stage.return_primary().await?;
+        stage.allow_failback(true).await?;
+        stage.order("monthly-drill", "failback").await?;
+        let wait = async |what: &str, seconds: u64, done: &dyn Fn(&Snapshot) -> bool| {
+            until(what, Duration::from_secs(seconds), async || {
+                let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+                if done(&snapshot) { Ok(snapshot) } else { Err(format!("{:?} {:?}", snapshot.head.run, snapshot.progress.promotion.home)) }
+            })
+            .await
+        };
+        let is = |snapshot: &Snapshot, phase: Phase| snapshot.head.run.as_ref().is_some_and(|run| (run.mode, run.phase) == (Mode::Failback, phase));
+        let plan = &stage.workload.plan;
+        let ready = |snapshot: &Snapshot| unready(plan, snapshot, Timestamp::now()).is_empty();
+        wait("both sides synchronised", 180, &|snapshot| is(snapshot, Phase::Synchronised) && ready(snapshot)).await?;
+        stage.order("monthly-drill", "switch-home").await?;
+        let closed = |snapshot: &Snapshot| is(snapshot, Phase::Closed) && snapshot.progress.drill.report.is_some();
+        let snapshot = wait("the way home closed and its report written", 240, &closed).await?;
+        stage.allow_failback(false).await?;
+
+        assert_eq!(snapshot.head.serving, Place::Primary);
+        assert_eq!(snapshot.progress.drill.passed, Some(true), "{:#?}", snapshot.progress.drill);
+        let run = snapshot.head.run.expect("a run");
+        let home: Vec<Call> = stage.router.calls().into_iter().filter(|call| call.time >= run.opened_at).collect();
+        assert_eq!(forbidden_in_failback(&home, PRIMARY), [""; 0]);
+        assert_eq!(refused_by_iam(&stage.router.calls()), [""; 0]);
+        assert_eq!(takeovers(&stage.router.calls()), [("FailoverGlobalCluster", STANDBY), ("SwitchoverGlobalCluster", STANDBY)]);
+
+        // What the failover lost is in the snapshot, and nowhere else.
+        let step = &snapshot.progress.promotion.home["orders"];
+        let kept = step.lost_kept.as_deref().expect("a copy of Aurora's snapshot");
+        let rows =
+            stage.rds.sql_in_snapshot(PRIMARY, kept, "shop", "select id::text from orders").await.map_err(Error::part("reading the snapshot"))?;
+        let rows: BTreeSet<String> = rows.into_iter().flatten().flatten().collect();
+        let lost: BTreeSet<String> = failover.lost.iter().map(ToString::to_string).collect();
+        let (at_home, standby) = tokio::try_join!(orders(stage, PRIMARY, "shop-orders"), orders(stage, STANDBY, CLUSTER))?;
+        assert!(!lost.is_empty() && lost.is_subset(&rows) && lost.is_disjoint(&at_home), "{} lost, {} in the snapshot", lost.len(), rows.len());
+        assert!(standby.is_subset(&at_home), "the standby follows");
+        let report = stage.report(&format!("{}.json", run.id)).await?;
+        assert!(report.contains(kept), "the report names it");
+
+        let drill = scenes::drill(stage).await?;
+        assert!(drill.report.passed, "{:#?}", drill.report.findings);
+        assert_eq!(drill.differences(), [""; 0]);
         Ok(())
     })
     .await;

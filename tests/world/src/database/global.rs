@@ -11,15 +11,16 @@
 use jiff::{SignedDuration, Timestamp};
 use relight::plan::{self, Plan};
 use relight::ports::{
-    AddedInstance, CallError, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, LagSample, Member, Moving, Readable,
-    StandbyCluster, Takeover, Why,
+    AddedInstance, CallError, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, LagSample, LostRows,
+    Member, Moving, Readable, Snapshotted, StandbyCluster, Takeover, Why,
 };
 use relight::state::Place;
 
-use super::{DatabaseWorld, Held, LagFeed, Rds, minutes, not_found};
+use super::{DatabaseWorld, Held, LagFeed, Rds, endpoint, minutes, not_found};
 
 const ENGINE: &str = "aurora-postgresql";
 const PENDING: SignedDuration = SignedDuration::from_secs(2);
+const COPYING: SignedDuration = SignedDuration::from_secs(30);
 const REBUILDING: SignedDuration = SignedDuration::from_secs(60);
 
 #[derive(Debug)]
@@ -57,6 +58,13 @@ impl Global {
         }
     }
 
+    fn instances(&self, place: Place) -> &[(ClusterInstance, Timestamp)] {
+        match place {
+            Place::Primary => &self.primary.instances,
+            Place::Standby => &self.standby.instances,
+        }
+    }
+
     fn told(&self, now: Timestamp) -> GlobalCluster {
         let member = |place: Place, side: &Side| Member {
             arn: side.arn.clone(),
@@ -86,7 +94,8 @@ impl Held {
     }
 
     /// What the cluster is from here on: a writer, or a secondary of this one.
-    fn follow(&mut self, source: Option<&str>) {
+    fn follow(&mut self, source: Option<&str>, at: Option<String>) {
+        self.born_of = at;
         self.instance.source = source.map(|source| format!("arn:aws:rds:region:account:cluster:{source}"));
         self.instance.replication = source.map(|_| "replicating".to_owned()).into_iter().collect();
     }
@@ -131,12 +140,14 @@ impl Rds {
             if moving.how == Takeover::Switchover {
                 let data = self.of(from).get(&left).map(|held| held.data.clone()).unwrap_or_default();
                 self.change(to, &source, |held| held.data = data);
-                self.change(from, &left, |held| held.follow(Some(&source)));
+                // Users go with the rows.
+                self.renamed.push((endpoint(from, &left).host, endpoint(to, &source).host));
+                self.join(from, &left, to, &source);
             } else {
                 global.resync = Some(None);
             }
             self.change(to, &source, |held| {
-                held.follow(None);
+                held.follow(None, None);
                 held.promotions += 1;
             });
             global.writer = to;
@@ -147,12 +158,19 @@ impl Rds {
                 self.snapshots.insert((Place::Primary, name), now);
                 let source = global.standby.cluster.clone();
                 let old = global.primary.cluster.clone();
-                self.change(Place::Primary, &old, |held| held.follow(Some(&source)));
+                self.renamed.push((endpoint(Place::Primary, &old).host, "nobody".to_owned()));
+                self.join(Place::Primary, &old, Place::Standby, &source);
                 global.resync = Some(Some(now + REBUILDING));
             }
             Some(Some(at)) if at <= now => global.resync = None,
             _ => {}
         }
+    }
+
+    /// From here on it has the rows and the users of its source.
+    fn join(&mut self, place: Place, cluster: &str, of: Place, source: &str) {
+        let at = endpoint(of, source).host;
+        self.change(place, cluster, |held| held.follow(Some(source), Some(at)));
     }
 
     fn change(&mut self, place: Place, cluster: &str, change: impl FnOnce(&mut Held)) {
@@ -193,6 +211,29 @@ impl DatabaseWorld {
         self.rds.borrow_mut().globals.get_mut(global).expect("the world has it").moving = None;
     }
 
+    fn cluster_in(&self, place: Place, name: &str) -> Result<Option<Cluster>, CallError> {
+        self.call_in(place, "rds:DescribeDBClusters", name, |rds, now| {
+            let Some(held) = rds.of(place).get(name).filter(|held| held.is_cluster()).cloned() else { return Ok(None) };
+            let global = rds.globals.values().find(|global| global.standby.cluster == name || global.primary.cluster == name);
+            let instances = global.into_iter().flat_map(|global| global.instances(place));
+            let writes = held.instance.source.is_none();
+            let told = |(instance, ready): &(ClusterInstance, Timestamp)| ClusterInstance {
+                status: if *ready <= now { "available" } else { "creating" }.to_owned(),
+                writer: writes,
+                ..instance.clone()
+            };
+            Ok(Some(Cluster {
+                status: held.instance.status.clone(),
+                engine_version: held.instance.engine_version.clone(),
+                endpoint: held.instance.endpoint.clone(),
+                reader: held.instance.endpoint.clone(),
+                instances: instances.map(told).collect(),
+                backup_retention: held.instance.backup_retention,
+                security_groups: held.instance.security_groups.clone(),
+            }))
+        })
+    }
+
     fn move_to(&self, calls_from: Place, operation: &'static str, global: &GlobalId, to: Place, how: Takeover) -> Result<(), CallError> {
         let dark = self.calls.is_dark(Place::Primary);
         self.call_in(calls_from, operation, global.as_str(), |rds, now| {
@@ -224,26 +265,36 @@ impl GlobalClusters for DatabaseWorld {
     }
 
     async fn cluster(&self, cluster: &StandbyCluster) -> Result<Option<Cluster>, CallError> {
-        self.call("rds:DescribeDBClusters", cluster.as_str(), |rds, now| {
-            let Some(held) = rds.standby.get(cluster.as_str()).filter(|held| held.is_cluster()).cloned() else { return Ok(None) };
-            let global = rds.globals.values().find(|global| global.standby.cluster == cluster.as_str());
-            let instances = global.into_iter().flat_map(|global| &global.standby.instances);
-            let writes = held.instance.source.is_none();
-            let told = |(instance, ready): &(ClusterInstance, Timestamp)| ClusterInstance {
-                status: if *ready <= now { "available" } else { "creating" }.to_owned(),
-                writer: writes,
-                ..instance.clone()
-            };
-            Ok(Some(Cluster {
-                status: held.instance.status.clone(),
-                engine_version: held.instance.engine_version.clone(),
-                endpoint: held.instance.endpoint.clone(),
-                reader: held.instance.endpoint.clone(),
-                instances: instances.map(told).collect(),
-                backup_retention: held.instance.backup_retention,
-                security_groups: held.instance.security_groups.clone(),
-            }))
+        self.cluster_in(Place::Standby, cluster.as_str())
+    }
+
+    async fn home_cluster(&self, home: &HomeCluster) -> Result<Option<Cluster>, CallError> {
+        self.cluster_in(Place::Primary, home.as_str())
+    }
+
+    async fn lost_rows(&self, home: &HomeCluster) -> Result<Vec<LostRows>, CallError> {
+        self.call_in(Place::Primary, "rds:DescribeDBClusterSnapshots", home.as_str(), |rds, _| {
+            let found = rds.snapshots.iter().filter(|((place, name), _)| *place == Place::Primary && name.starts_with(&home.lost_prefix()));
+            Ok(found.map(|((_, name), at)| LostRows { snapshot: name.clone(), at: *at }).collect())
         })
+    }
+
+    async fn keep_lost_rows(&self, home: &HomeCluster, lost: &LostRows) -> Result<Snapshotted, CallError> {
+        let key = (Place::Primary, lost.kept_as());
+        let seen = self.call_in(Place::Primary, "rds:DescribeDBClusterSnapshots", home.as_str(), |rds, now| {
+            Ok(rds.snapshots.get(&key).map(|ready| if *ready <= now { Snapshotted::Done } else { Snapshotted::Underway }))
+        })?;
+        if let Some(seen) = seen {
+            return Ok(seen);
+        }
+        self.call_in(Place::Primary, "rds:CopyDBClusterSnapshot", home.as_str(), |rds, now| {
+            rds.snapshots.insert(key, now + COPYING);
+            Ok(Snapshotted::Underway)
+        })
+    }
+
+    async fn switch_home(&self, global: &GlobalId, _to: &HomeCluster) -> Result<(), CallError> {
+        self.move_to(Place::Standby, "rds:SwitchoverGlobalCluster", global, Place::Primary, Takeover::Switchover)
     }
 
     async fn readable(&self, cluster: &StandbyCluster) -> Result<Readable, CallError> {

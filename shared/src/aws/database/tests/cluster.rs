@@ -1,6 +1,9 @@
 //! Aurora on the wire, with the answers that RDS's documentation shows.
 
-use crate::ports::{AddedInstance, ClusterInstance, GlobalCluster, GlobalClusters, GlobalId, Member, Moving, StandbyCluster, Takeover};
+use crate::ports::{
+    AddedInstance, ClusterInstance, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, LostRows, Member, Moving, Snapshotted, StandbyCluster,
+    Takeover,
+};
 
 use super::*;
 use crate::plan::Engine;
@@ -173,4 +176,77 @@ async fn the_lag_is_the_rpo_s_in_seconds_and_the_storage_s_where_there_is_no_oth
     let (rds, _) = adapter(vec![metric(&[], "Complete", None), metric(&[(1_767_571_500, 2000.0)], "Complete", None)]);
     let lag = rds.cluster_lag(&standby, at(1_767_571_500), at(1_767_571_800)).await.expect("read");
     assert_eq!((lag.metric.as_str(), lag.samples[0].seconds), ("AWS/RDS AuroraGlobalDBReplicationLag of orders-standby", Some(2.0)));
+}
+
+fn home() -> HomeCluster {
+    let plan = crate::situations::plan();
+    HomeCluster::of(&plan, &plan.databases[0])
+}
+
+fn snapshots_described(snapshots: &[(&str, &str, &str)]) -> (u16, Vec<u8>) {
+    let rows: String = snapshots
+        .iter()
+        .map(|(name, made, status)| {
+            format!("<DBClusterSnapshot><DBClusterSnapshotIdentifier>{name}</DBClusterSnapshotIdentifier><SnapshotCreateTime>{made}</SnapshotCreateTime><Status>{status}</Status></DBClusterSnapshot>")
+        })
+        .collect();
+    ok(&format!(
+        r#"<DescribeDBClusterSnapshotsResponse xmlns="http://rds.amazonaws.com/doc/2014-10-31/"><DescribeDBClusterSnapshotsResult><DBClusterSnapshots>{rows}</DBClusterSnapshots></DescribeDBClusterSnapshotsResult></DescribeDBClusterSnapshotsResponse>"#
+    ))
+}
+
+const KEPT_BY_AURORA: &str = "rds:unplanned-global-failover-orders-2026-01-05-00-10";
+
+#[tokio::test]
+async fn what_aurora_kept_of_the_old_writer_is_found_at_home_among_its_other_snapshots() {
+    let (rds, http) = adapter(vec![snapshots_described(&[
+        ("rds:orders-2026-01-05-03-00", "2026-01-05T03:00:00Z", "available"),
+        (KEPT_BY_AURORA, "2026-01-05T00:10:30Z", "available"),
+        ("rds:unplanned-global-failover-orders2-2026-01-05-00-10", "2026-01-05T00:10:30Z", "available"),
+    ])]);
+    let lost = rds.lost_rows(&home()).await.expect("read");
+    assert_eq!(lost, [LostRows { snapshot: KEPT_BY_AURORA.to_owned(), at: "2026-01-05T00:10:30Z".parse().expect("a time") }]);
+    let (host, body) = sent(&http, 0);
+    assert!(host == "rds.us-east-2.amazonaws.com" && body.contains("DBClusterIdentifier=orders"), "{host} {body}");
+}
+
+#[tokio::test]
+async fn its_copy_is_asked_for_once_and_looked_at_until_it_is_there() {
+    let none = || error(404, "DBClusterSnapshotNotFoundFault", "none");
+    let copied = ok(
+        r#"<CopyDBClusterSnapshotResponse xmlns="http://rds.amazonaws.com/doc/2014-10-31/"><CopyDBClusterSnapshotResult><DBClusterSnapshot/></CopyDBClusterSnapshotResult></CopyDBClusterSnapshotResponse>"#,
+    );
+    let kept = |status| snapshots_described(&[("relight-lost-rows-orders-2026-01-05-00-10", "2026-01-05T00:20:00Z", status)]);
+    let there = error(400, "DBClusterSnapshotAlreadyExistsFault", "there");
+    let (rds, http) = adapter(vec![none(), copied, none(), there, kept("copying"), kept("available"), kept("failed")]);
+    let lost = LostRows { snapshot: KEPT_BY_AURORA.to_owned(), at: Timestamp::MIN };
+    for expected in [Snapshotted::Underway, Snapshotted::Underway, Snapshotted::Underway, Snapshotted::Done] {
+        assert_eq!(rds.keep_lost_rows(&home(), &lost).await.expect("asked"), expected);
+    }
+    let failed = rds.keep_lost_rows(&home(), &lost).await.expect_err("failed").to_string();
+    assert!(failed.contains("delete it, and it is copied again"), "{failed}");
+    let (_, body) = sent(&http, 1);
+    for part in [
+        "Action=CopyDBClusterSnapshot",
+        "SourceDBClusterSnapshotIdentifier=rds%3Aunplanned-global-failover-orders-2026-01-05-00-10",
+        "TargetDBClusterSnapshotIdentifier=relight-lost-rows-orders-2026-01-05-00-10",
+    ] {
+        assert!(body.contains(part), "{part} in {body}");
+    }
+}
+
+#[tokio::test]
+async fn the_way_home_is_a_switchover_asked_for_where_the_writer_is() {
+    let (rds, http) = adapter(vec![global_answered("SwitchoverGlobalCluster")]);
+    rds.switch_home(&ids().0, &home()).await.expect("taken");
+    let (host, body) = sent(&http, 0);
+    assert_eq!(host, "rds.us-west-2.amazonaws.com");
+    assert!(body.contains("TargetDbClusterIdentifier=arn%3Aaws%3Ards%3Aus-east-2%3A123456789012%3Acluster%3Aorders"), "{body}");
+}
+
+#[tokio::test]
+async fn the_cluster_at_home_is_looked_at_in_its_region() {
+    let (rds, http) = adapter(vec![error(404, "DBClusterNotFoundFault", "no")]);
+    assert_eq!(rds.home_cluster(&home()).await.expect("read"), None);
+    assert_eq!(sent(&http, 0).0, "rds.us-east-2.amazonaws.com");
 }

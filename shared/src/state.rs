@@ -30,7 +30,7 @@ use crate::plan::{Bounds, Group, InstancesDistribution, Plan, ProviderShare, Res
 use crate::ports::{Change, Write};
 use crate::run::{Mode, Phase, Run, RunId};
 
-pub use home::{HomeComparison, HomeDatabase, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape};
+pub use home::{HomeComparison, HomeDatabase, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape, RestartStep};
 pub use key::{Key, Part};
 pub use progress::*;
 use snapshot::writer;

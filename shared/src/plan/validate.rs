@@ -190,6 +190,9 @@ impl Found {
                     "name one whose user may create a table, and whose users do not alternate: the admin's",
                 );
             }
+            if let Some(group) = &database.parameter_group {
+                self.unless(!group.is_empty(), key("parameter_group"), "it is empty", "give a parameter group's name, or leave it out");
+            }
             if let Some(group) = &database.quarantine_security_group {
                 self.unless(
                     group.starts_with("sg-"),

@@ -12,7 +12,9 @@ mod secrets;
 mod traffic;
 
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
-pub use database::{COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Quota, Removal, ReplicaId};
+pub use database::{
+    COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, ParameterGroup, PrimaryId, Quota, Removal, ReplicaId,
+};
 pub use home::{BadLsn, Compared, Difference, HomeId, HomeOf, LeftId, LeftRows, Lsn, OWN_TABLES, Position, RebuiltOf, Snapshotted, Table, Tables};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Audience, Notice, Notices, Subscriber, Topic};

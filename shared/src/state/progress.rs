@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{HomeRotation, HomeStep, HomeTraffic, Place};
+use super::{HomeRotation, HomeStep, HomeTraffic, Place, RestartStep};
 use crate::plan::{Group, Plan, ResourceId, Service};
 use crate::ports::Reached;
 use crate::run::RunId;
@@ -78,7 +78,12 @@ pub struct DatabaseStep {
     pub promoted_at: Option<Timestamp>,
     pub endpoint: Option<Endpoint>,
     pub backups_on_at: Option<Timestamp>,
+    /// Deletion protection was seen as the plan has it; so with the three below. A run may be over before.
+    pub protected_at: Option<Timestamp>,
+    pub multi_az_at: Option<Timestamp>,
     pub class_changed_at: Option<Timestamp>,
+    pub parameters_at: Option<Timestamp>,
+    pub restart: RestartStep,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

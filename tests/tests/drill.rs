@@ -197,6 +197,22 @@ async fn a_rehearsal_that_does_not_come_to_an_end_is_given_up_and_nothing_of_it_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_copy_took_to_be_writable_is_the_estimate_of_the_next_failover() {
+    let mut control = drilling().await;
+    control.world.database.set_promotion(minutes(3));
+    let ended = control.run_until(minutes(40), reported).await;
+    expect(ended, &control);
+    let rehearsed = report(&control.world).expect("a report").measured.writable_seconds;
+    assert!((180.0..240.0).contains(&rehearsed["orders"]), "{rehearsed:?}");
+    primary_fails(&control.world);
+    let ended = control.run_until(minutes(30), |world| is(Failover, Active)(world) && reported(world)).await;
+    expect(ended, &control);
+    let measured = report(&control.world).expect("a report").measured;
+    assert_eq!(measured.writable_estimated_seconds, rehearsed);
+    assert!((measured.writable_seconds["orders"] - rehearsed["orders"]).abs() < 30.0, "{measured:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_drill_made_goes_although_the_journal_lost_it() {
     let disposable = |world: &World| {
         let instances = world.database.instances().into_iter().filter(|name| name != REPLICA);

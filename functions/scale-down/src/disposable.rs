@@ -84,6 +84,8 @@ impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
             half.open = true;
             match removed {
                 Ok(Removal::Gone) => half.say(EntryKind::Reached, &about, "a drill left it and the journal did not name it: it is gone"),
+                // Once it is gone it is not listed any more.
+                Ok(Removal::Underway) => half.say(EntryKind::Waiting, &about, "a drill left it and the journal did not name it: it is being removed"),
                 removed => say_underway(&mut half, &about, removed),
             }
         }

@@ -52,6 +52,12 @@ fn each_mistake_is_found_on_its_line() {
     one("desired = 3", "desired = 9", "group[0].desired", "9 is not between 2 and 6");
     one("replica = \"shop-orders-replica\"", "replica = \"arn:aws:rds:x\"", "database[0].replica", "no DB instance identifier");
     one("backup_retention_days = 7", "backup_retention_days = 0", "database[0].backup_retention_days", "0 days");
+    one(
+        "heartbeat = \"shop/orders/admin\"",
+        "heartbeat = \"shop/users\"",
+        "database[0].heartbeat",
+        "no [[secret]] of this database is named `shop/users`",
+    );
     one("admin = \"shop/orders/admin\"", "admin = \"elsewhere\"", "secret[1].admin", "not in the plan");
     one("record = \"www.shop.example\"", "record = \"www\"", "traffic.record", "no DNS name");
     one("healthy_url = \"https://standby.shop.example/health\"", "healthy_url = \"standby\"", "traffic.healthy_url", "no URL");

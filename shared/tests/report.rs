@@ -58,7 +58,13 @@ fn failover(lag: Option<f64>) -> (Snapshot, Run) {
         let step = CapacityStep { requested_at: Some(at(6)), reached_at: Some(at(180)), running: 4, wanted: 4, said: "4 of 4".to_owned() };
         snapshot.progress.capacity.resources.insert(ResourceId(id.to_owned()), step);
     }
-    let lag = FrozenLag { first_down: Some(at(0)), seconds: lag, sampled_at: Some(at(-20)), source: "CloudWatch ReplicaLag".to_owned() };
+    let lag = FrozenLag {
+        first_down: Some(at(0)),
+        seconds: lag,
+        sampled_at: Some(at(-20)),
+        source: "CloudWatch ReplicaLag".to_owned(),
+        ..FrozenLag::default()
+    };
     let step = DatabaseStep { lag: Some(lag), promote_called_at: Some(at(67)), promoted_at: Some(at(250)), ..DatabaseStep::default() };
     snapshot.progress.promotion.databases.insert("orders".to_owned(), step);
     snapshot.progress.rotation.proven.insert("orders".to_owned(), at(252));

@@ -59,5 +59,14 @@ fn readiness(name: &str, instance: &Instance) -> Readiness {
     }
 }
 
+/// What a person does about an instance that is broken.
+fn remedy(status: &str) -> &'static str {
+    match status {
+        "storage-full" => "raise its allocated storage (ModifyDBInstance)",
+        "stopped" | "stopping" => "start it (StartDBInstance)",
+        _ => "mend it",
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -175,9 +175,9 @@ fn lag_now(database: &Database, seen: &Seen, now: Timestamp, findings: &mut Vec<
         Some(Ok(samples)) => measure(&database.replica, samples, now, now),
         Some(Err(error)) => {
             findings.push(Finding::unreadable(format!("lag of {}", database.replica), error));
-            FrozenLag { seconds: None, sampled_at: None, source: error.to_string(), first_down: Some(now) }
+            FrozenLag { source: error.to_string(), first_down: Some(now), ..FrozenLag::default() }
         }
-        None => FrozenLag { seconds: None, sampled_at: None, source: "nobody looked".to_owned(), first_down: Some(now) },
+        None => FrozenLag { source: "nobody looked".to_owned(), first_down: Some(now), ..FrozenLag::default() },
     }
 }
 

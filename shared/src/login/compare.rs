@@ -22,7 +22,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Failure, explain};
-use crate::ports::{Compared, Difference, LeftRows, LoginError, Lsn, Table, Tables};
+use crate::ports::{Compared, Difference, LeftRows, LoginError, Lsn, OWN_TABLES, Table, Tables};
 
 /// Rows whose digests are looked up at once.
 const BATCH: usize = 2000;
@@ -34,8 +34,6 @@ const MOST_BYTES: usize = 32 << 20;
 const MEETING: Duration = Duration::from_secs(20);
 /// Between two looks. A writer is idle for milliseconds only.
 const LOOK: Duration = Duration::from_millis(5);
-/// Relight's own proof of writability: on each side another.
-const MARKER: &str = "relight_marker";
 
 /// Whatever changes how a value is written. Row security would hide rows where it should refuse.
 const SETTINGS: &str = "set default_transaction_read_only to on; set statement_timeout to '600s'; set lock_timeout to '10s'; \
@@ -47,7 +45,7 @@ const LIST: &str = "select format('%I.%I', n.nspname, c.relname), n.nspname || '
        join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum \
        where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts order by k.place) \
      from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-     where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname <> $1 \
+     where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname <> all ($1) \
      order by 1";
 /// Each position function refuses to answer on the other kind of server.
 const SNAPSHOT: &str = "select txid_current_snapshot()::text, \
@@ -89,7 +87,7 @@ pub(super) async fn tables(side: &Side<'_>, named: &[String]) -> Result<Tables, 
     side.run(SETTINGS).await?;
     let mut tables = Tables::default();
     let mut found = Vec::new();
-    for row in &side.ask(LIST, &[&MARKER]).await? {
+    for row in &side.ask(LIST, &[&OWN_TABLES.as_slice()]).await? {
         let (name, plain): (String, String) = (side.read(row, 0)?, side.read(row, 1)?);
         let (partition, unlogged): (bool, bool) = (side.read(row, 2)?, side.read(row, 3)?);
         let key: Vec<String> = side.read(row, 4)?;

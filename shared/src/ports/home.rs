@@ -190,6 +190,9 @@ pub struct Position {
     pub replayed: Lsn,
 }
 
+/// Relight's own tables in the workload's databases: the proof that one takes writes, and the heartbeat. No rows of the workload.
+pub const OWN_TABLES: [&str; 2] = ["relight_marker", "relight_heartbeat"];
+
 /// A table that can be compared row by row: it has a primary key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Table {

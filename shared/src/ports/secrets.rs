@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, Compared, LeftRows, Lsn, Position, Removal, Table, Tables};
+use super::{CallError, Compared, LeftRows, Lsn, Position, Reached, Removal, Table, Tables};
 use crate::event::RotationStep;
 use crate::plan;
 use crate::run::RunId;
@@ -239,6 +239,12 @@ pub trait Login {
 
     /// As `admin`: the user of `twin` exists, has its password, and may do what the user of `of` may.
     async fn ensure_twin(&self, admin: &SecretValue, of: &SecretValue, twin: &SecretValue) -> Result<(), LoginError>;
+
+    /// Writes the heartbeat's row, with the database's own time.
+    async fn beat(&self, with: &SecretValue) -> Result<(), LoginError>;
+
+    /// How far a replica came.
+    async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError>;
 
     /// Where its write-ahead log stands.
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError>;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HomeRotation, HomeStep, HomeTraffic, Place};
 use crate::plan::{Group, Plan, ResourceId, Service};
+use crate::ports::Reached;
 use crate::run::RunId;
 
 /// What the parts have done in one run. The items of an older run read as empty.
@@ -87,7 +88,7 @@ pub struct Endpoint {
 }
 
 /// How far the replica was behind, judged relative to the first Down.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FrozenLag {
     /// Seconds; `None` is unknown, never zero.
     pub seconds: Option<f64>,
@@ -97,6 +98,9 @@ pub struct FrozenLag {
     /// The first Down that it was judged by: a run that stands down and is suspected again has another.
     #[serde(default)]
     pub first_down: Option<Timestamp>,
+    /// What the replica itself said was weighed; else the metric alone counted.
+    #[serde(default)]
+    pub asked: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -122,8 +126,21 @@ pub struct RotationProgress {
     pub proven: BTreeMap<String, Timestamp>,
     pub secrets: BTreeMap<String, SecretStep>,
     pub rehearsal: RehearsalProgress,
+    /// How far each replica came, as it said itself before anything was promoted, by the database's name.
+    pub replicas: BTreeMap<String, ReplicaWord>,
     /// What a failback reads, compares, closes and writes.
     pub home: HomeRotation,
+}
+
+/// A replica was asked how far it came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaWord {
+    pub asked_at: Timestamp,
+    /// The first Down before it: a run that stands down and is suspected again asks anew.
+    pub first_down: Timestamp,
+    /// `None`: it did not answer, or nobody could log in.
+    #[serde(default)]
+    pub reached: Option<Reached>,
 }
 
 /// The drill's, on disposable copies and disposable secrets.

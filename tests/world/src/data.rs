@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use relight::ports::Lsn;
 
 /// Tables, each with its rows by their key.
@@ -13,6 +14,10 @@ pub struct Data {
     /// New transactions are read-only: `default_transaction_read_only`, which is data too.
     pub read_only: bool,
     pub lsn: Lsn,
+    /// The newest commit of an application's.
+    pub committed_at: Option<Timestamp>,
+    /// The heartbeat's row.
+    pub beat_at: Option<Timestamp>,
 }
 
 impl Data {

@@ -2,6 +2,8 @@
 
 //! A world with one database and three secrets: the admin's, one of two alternating users, one of a single user.
 
+pub(crate) mod rotation;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};

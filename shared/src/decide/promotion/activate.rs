@@ -210,6 +210,6 @@ impl ActivationWait {
 pub enum ActivationRefusal {
     #[error("the standby Region has no instance {replica} any more; restore it from a backup under this name, or correct the plan and say `replan`")]
     Gone { replica: String },
-    #[error("{replica} is {status}, which does not pass by itself; mend it, or correct the plan and say `replan`")]
+    #[error("{replica} is {status}, which does not pass by itself; {}, or correct the plan and say `replan`", super::remedy(status))]
     Broken { replica: String, status: String },
 }

@@ -109,7 +109,7 @@ mod clearance {
         plan.policy.unknown_lag = unknown_lag;
         let mut run = run(Mode::Failover, Phase::Confirmed);
         run.words.accept_loss = accept_loss.then(ada);
-        let lag = FrozenLag { seconds, sampled_at: None, source: "the metric".to_owned(), first_down: None };
+        let lag = FrozenLag { seconds, source: "the metric".to_owned(), ..FrozenLag::default() };
         clear(&Candidate { plan: &plan, run: &run, database: &plan.databases[0], lag: &lag, replica })
     }
 

@@ -13,7 +13,7 @@ impl LoginWorld {
         self.servers.borrow_mut().busy = busy;
     }
 
-    fn look(&self, with: &SecretValue) -> Result<Data, LoginError> {
+    pub(super) fn look(&self, with: &SecretValue) -> Result<Data, LoginError> {
         self.admit(with)?;
         Ok(self.database.with_data(&with.endpoint()?.host, |data| data.clone()).unwrap_or_default())
     }

@@ -142,6 +142,8 @@ pub struct Database {
     pub primary: String,
     /// DB instance identifier in the standby Region.
     pub replica: String,
+    /// The [`Database::name`] of another that must be proven before this one is promoted. Without it all are promoted side by side.
+    pub after: Option<String>,
     /// Backups of the promoted instance; 0 would leave it without.
     #[serde(default = "week")]
     pub backup_retention_days: u32,

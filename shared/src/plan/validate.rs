@@ -182,6 +182,12 @@ impl Found {
                 format!("{days} days are not possible"),
                 "give 1 to 35: a promoted database without backups is one accident from gone",
             );
+            if let Some(after) = &database.after {
+                let there = plan.database(after).is_some() && *after != database.name;
+                self.unless(there, key("after"), format!("no other [[database]] is named `{after}`"), "correct it, or leave it out");
+                let circle = there && in_a_circle(plan, &database.name);
+                self.unless(!circle, key("after"), format!("`{}` would wait for itself", database.name), "let one of them wait for none");
+            }
             if let Some(group) = &database.parameter_group {
                 self.unless(!group.is_empty(), key("parameter_group"), "it is empty", "give a parameter group's name, or leave it out");
             }
@@ -415,6 +421,20 @@ impl Found {
             self.unless(!name.is_empty(), format!("{table}[{index}].{key}"), "it is empty", "give it a name");
         }
     }
+}
+
+/// Whether following `after` leads back to where it began.
+fn in_a_circle(plan: &Plan, name: &str) -> bool {
+    let mut next = plan.database(name).and_then(|database| database.after.as_deref());
+    // As many steps as there are databases lead back, or nowhere, or into a circle of others, which is theirs to be told of.
+    for _ in &plan.databases {
+        match next {
+            Some(at) if at == name => return true,
+            Some(at) => next = plan.database(at).and_then(|database| database.after.as_deref()),
+            None => return false,
+        }
+    }
+    false
 }
 
 /// Where the value of a path begins, or the nearest table that should hold it.

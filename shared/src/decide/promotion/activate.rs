@@ -11,7 +11,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::settings::{self, Parameters, retention, unsettled};
-use super::{Busy, Readiness, readiness};
+use super::{After, Busy, Readiness, readiness, waits_for};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
 use crate::ports::{Instance, InstanceChange};
@@ -74,9 +74,11 @@ pub fn activate(activation: &Activation<'_>) -> Decision<PromotionStep, Activati
         return Decision::Refuse(ActivationRefusal::Broken { replica: database.replica.clone(), status: instance.status.clone() });
     }
     match sending(instance, step.promote_attempt_at, step.promote_called_at, activation.now) {
-        Sending::First => match ready {
-            Readiness::Busy(busy) => activation.wait(ActivationWait::Busy(busy)),
-            Readiness::Ready | Readiness::Broken => activation.promote(false),
+        Sending::First => match (activation.waits_for(), ready) {
+            // The other one says by itself what takes it so long.
+            (Some(after), _) => Decision::Wait(ActivationWait::After(after)),
+            (None, Readiness::Busy(busy)) => activation.wait(ActivationWait::Busy(busy)),
+            (None, Readiness::Ready | Readiness::Broken) => activation.promote(false),
         },
         Sending::Again => activation.promote(true),
         Sending::Unanswered => activation.wait(ActivationWait::Unanswered { replica: database.replica.clone() }),
@@ -159,6 +161,12 @@ impl Activation<'_> {
         }
     }
 
+    fn waits_for(&self) -> Option<After> {
+        let progress = &self.snapshot.progress;
+        let promoted = |name: &str| progress.promotion.databases.get(name).is_some_and(|step| step.promoted_at.is_some());
+        waits_for(self.plan, self.database, promoted, |name| progress.rotation.proven.contains_key(name))
+    }
+
     fn changing(&self, what: InstanceChange, instance: &Instance) -> ActivationWait {
         // Backups that are on and not yet in force are no change to be asked for any more.
         let what = if what.is_nothing() { InstanceChange::backups(retention(self.database)) } else { what };
@@ -203,6 +211,8 @@ pub enum ActivationWait {
     Held { by: String, until: Timestamp },
     #[error("{0}")]
     Busy(Busy),
+    #[error("{0}")]
+    After(After),
     #[error("the call that promotes {replica} got no answer; it is sent again only if the replica stays untouched for 60 s")]
     Unanswered { replica: String },
     #[error("{replica} is being promoted, it is {status}")]

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::activate::{Sending, sending};
 use super::settings::{Parameters, parameters, retention};
-use super::{Busy, Readiness, readiness};
+use super::{After, Busy, Readiness, readiness, waits_for};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
 use crate::ports::{Instance, InstanceChange};
@@ -77,6 +77,15 @@ pub enum HomeMove {
 }
 
 pub type HomeDue = Decision<HomeMove, HomeWait, HomeRefusal>;
+
+impl Homecoming<'_> {
+    fn waits_for(&self) -> Option<After> {
+        let progress = &self.snapshot.progress;
+        let promoted = |name: &str| progress.promotion.home.get(name).is_some_and(|step| step.promoted_at.is_some());
+        let proven = |name: &str| progress.rotation.home.databases.get(name).is_some_and(|step| step.proven_at.is_some());
+        waits_for(self.plan, self.database, promoted, proven)
+    }
+}
 
 /// Preparing: what is due in the primary Region.
 pub fn prepare(homecoming: &Homecoming<'_>) -> HomeDue {
@@ -215,8 +224,11 @@ pub fn switch(homecoming: &Homecoming<'_>) -> HomeDue {
     // Writes pause: what was not even taken need not lie untouched for a minute before it is sent again.
     let attempt = step.promote_attempt_at.filter(|_| !step.throttled);
     match (sending(home, attempt, step.promote_called_at, *now), ready) {
-        (Sending::First, Readiness::Busy(busy)) => Decision::Wait(HomeWait::Busy(busy)),
-        (Sending::First, _) => promote(false),
+        (Sending::First, ready) => match (homecoming.waits_for(), ready) {
+            (Some(after), _) => Decision::Wait(HomeWait::After(after)),
+            (None, Readiness::Busy(busy)) => Decision::Wait(HomeWait::Busy(busy)),
+            (None, _) => promote(false),
+        },
         (Sending::Again, _) => promote(true),
         (Sending::Unanswered, _) => Decision::Wait(HomeWait::Unanswered { instance: name.clone() }),
         (Sending::Underway, _) => Decision::Wait(HomeWait::Promoting { instance: name.clone(), status: home.status.clone() }),
@@ -324,6 +336,7 @@ fn broken(name: &str, instance: &Instance) -> HomeDue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HomeWait {
     Busy(Busy),
+    After(After),
     Renaming { from: String, to: String },
     NotReplicating { instance: String, status: String },
     Held { by: String, until: Timestamp },
@@ -337,6 +350,7 @@ impl fmt::Display for HomeWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HomeWait::Busy(busy) => write!(f, "{busy}"),
+            HomeWait::After(after) => write!(f, "{after}"),
             HomeWait::Renaming { from, to } => write!(f, "{from} is being renamed to {to}"),
             HomeWait::NotReplicating { instance, status } if status.is_empty() => write!(f, "{instance} does not replicate yet"),
             HomeWait::NotReplicating { instance, status } => {

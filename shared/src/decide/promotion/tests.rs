@@ -193,6 +193,7 @@ mod clearance {
 mod activation {
     use super::*;
 
+    mod order;
     mod settings;
 
     #[derive(Default)]

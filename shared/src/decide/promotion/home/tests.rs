@@ -236,3 +236,20 @@ fn nothing_is_renamed_in_the_standby_that_somebody_else_already_made_a_replica_o
     assert!(matches!(look(Some(replica_of("somebody"))), Decision::Refuse(HomeRefusal::NotOurs { .. })));
     assert!(matches!(look(None), Decision::Refuse(HomeRefusal::NoWriter { .. })));
 }
+
+#[test]
+fn a_promotion_at_home_keeps_the_plans_order() {
+    let mut situation = Situation::run(Mode::Failback, Phase::Switching);
+    let mut second = situation.plan.databases[0].clone();
+    (second.name, second.primary, second.replica) = ("users".to_owned(), "users".to_owned(), "users-replica".to_owned());
+    situation.plan.databases.push(second);
+    situation.plan.databases[0].after = Some("users".to_owned());
+    let judge = |promoted_at| {
+        let mut situation = Situation { plan: situation.plan.clone(), ..Situation::run(Mode::Failback, Phase::Switching) };
+        situation.journal.progress.promotion.home.insert("users".to_owned(), HomeStep { promoted_at, ..HomeStep::default() });
+        Sight { home: Some(replica_of("orders-replica")), ..Sight::default() }.judge_in(situation, switch)
+    };
+    let waits = judge(None);
+    assert!(matches!(&waits, Decision::Wait(HomeWait::After(after)) if after.database == "users"), "{waits:?}");
+    assert_eq!(judge(Some(at(50))), act(HomeMove::Promote { retention: 7, again: false }));
+}

@@ -71,6 +71,13 @@ fn databases_may_wait_for_each_other_in_any_order_but_a_circle() {
 }
 
 #[test]
+fn a_proxy_before_two_databases_is_refused() {
+    let found = mistakes(&three("proxy = \"shop\"", "proxy = \"shop\"", ""));
+    assert_eq!(found.0.len(), 1, "{found}");
+    assert!(found.to_string().contains("database[1].proxy: `shop` stands before another database"), "{found}");
+}
+
+#[test]
 fn left_out_objectives_and_policy_take_their_defaults() {
     let plan = Plan::parse(&GOOD.replace("rto = \"15m\"\nrpo = \"5m\"\n", "")).expect("a good plan");
     assert_eq!(plan.objectives.rto.as_mins(), 15);
@@ -88,6 +95,7 @@ fn each_mistake_is_found_on_its_line() {
     one("desired = 3", "desired = 9", "group[0].desired", "9 is not between 2 and 6");
     one("replica = \"shop-orders-replica\"", "replica = \"arn:aws:rds:x\"", "database[0].replica", "no DB instance identifier");
     one("backup_retention_days = 7", "backup_retention_days = 0", "database[0].backup_retention_days", "0 days");
+    one("backup_retention_days = 7", "proxy = \"arn:x\"", "database[0].proxy", "no proxy's name");
     one("backup_retention_days = 7", "parameter_group = \"\"", "database[0].parameter_group", "empty");
     one("admin = \"shop/orders/admin\"", "admin = \"elsewhere\"", "secret[1].admin", "not in the plan");
     one("record = \"www.shop.example\"", "record = \"www\"", "traffic.record", "no DNS name");

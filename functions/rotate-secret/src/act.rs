@@ -83,13 +83,17 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         step: &mut SecretStep,
         outcome: &mut Outcome,
     ) -> Result<(), NoLogin> {
-        let Some(endpoint) = turn.course.endpoint(&turn.view.snapshot, &secret.database) else { return Ok(()) };
+        let Some(endpoint) = turn.course.endpoint(&turn.view.plan, &turn.view.snapshot, &secret.database) else { return Ok(()) };
         let name = turn.course.name(&turn.view.plan, turn.run, secret);
         let token = token(turn.run, Making::Repointing, &name);
         // The version is there: an earlier call was done. Its value may not be put again, a rotation may have followed.
         let done = seen.is_some_and(|seen| seen.stages.contains_key(&token));
         if !done {
             let (stage, value) = self.at_new_endpoint(turn, secret, &name, endpoint).await?;
+            let (value, endpoint) = match turn.course.through(&turn.view.plan, &turn.view.snapshot, secret) {
+                Some(proxy) => (value.through(proxy)?, proxy),
+                None => (value, endpoint),
+            };
             match turn.course {
                 Course::Failover => self.secrets.put(&SecretName::of(secret), &token, &value).await?,
                 Course::Rehearsal => self.secrets.put_disposable(&disposable(turn, secret), &token, &value).await?,
@@ -145,7 +149,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
 
     /// Makes the disposable secret from the real one, which is only read.
     async fn create(&self, turn: Turn<'_>, secret: &Secret, step: &mut SecretStep, outcome: &mut Outcome) -> Result<(), NoLogin> {
-        let Some(endpoint) = turn.course.endpoint(&turn.view.snapshot, &secret.database) else { return Ok(()) };
+        let Some(endpoint) = turn.course.endpoint(&turn.view.plan, &turn.view.snapshot, &secret.database) else { return Ok(()) };
         let name = disposable(turn, secret);
         let (_, value) = self.at_new_endpoint(turn, secret, &secret.name, endpoint).await?;
         match self.secrets.create_disposable(&name, &token(turn.run, Making::Disposable, name.as_str()), &value).await {

@@ -71,11 +71,11 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
             RotationStepName::CreateSecret => self.create().await,
             RotationStepName::SetSecret => self.set(&seen).await,
             RotationStepName::TestSecret => {
-                self.login.login(&self.pending().await?).await?;
+                self.login.login(&self.pending().await?.direct()).await?;
                 Ok("AWSPENDING logs in")
             }
             RotationStepName::FinishSecret => {
-                self.login.login(&self.pending().await?).await?;
+                self.login.login(&self.pending().await?.direct()).await?;
                 let from = seen.version_at(Stage::Current).ok_or(StepRefusal::NoCurrent)?;
                 self.secrets.finish(&self.rotating, from).await?;
                 Ok("AWSCURRENT is the new version")
@@ -96,6 +96,8 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
     async fn set(&self, seen: &Described) -> Result<&'static str, StepFailure> {
         let (current, pending) = (self.current().await?, self.pending().await?);
         check_pending(&current, &pending)?;
+        // At the database itself: a proxy before it knows AWSCURRENT alone.
+        let (current, pending) = (current.direct(), pending.direct());
         match self.login.login(&pending).await {
             Ok(_) => return Ok("the database has AWSPENDING's password already"),
             Err(error) if error.is_about_the_user() => {}
@@ -119,7 +121,7 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
         // Who cannot log in with the secret has no business with its other user.
         self.working(current).await?;
         let admin_seen = self.secrets.describe(admin).await?.ok_or(StepRefusal::NoAdmin)?;
-        let admin_value = self.secrets.value(admin, Stage::Current).await?.ok_or(StepRefusal::NoAdmin)?;
+        let admin_value = self.secrets.value(admin, Stage::Current).await?.ok_or(StepRefusal::NoAdmin)?.direct();
         check_admin(seen, current, &admin_seen, &admin_value)?;
         self.login.ensure_twin(&admin_value, current, pending).await?;
         Ok("the database has the other user's new password")
@@ -134,6 +136,7 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
         };
         let Some(previous) = self.secrets.value(self.rotating.secret(), Stage::Previous).await? else { return Err(refused.into()) };
         let same_user = current.master_arn().is_some() || previous.username()? == current.username()?;
+        let previous = previous.direct();
         if !same_user || previous.endpoint()? != current.endpoint()? {
             return Err(refused.into());
         }

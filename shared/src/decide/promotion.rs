@@ -12,6 +12,7 @@
 mod activate;
 mod clear;
 pub mod home;
+mod proxy;
 mod rehearse;
 mod settings;
 
@@ -20,8 +21,9 @@ use std::fmt;
 use crate::plan::{Database, Plan};
 use crate::ports::Instance;
 
-pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, changes_due};
+pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, behind_a_proxy, changes_due};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
+pub use proxy::{ProxyRefusal, ProxyWait};
 pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearse};
 pub use settings::unsettled;
 

@@ -188,6 +188,12 @@ impl Found {
                 let circle = there && in_a_circle(plan, &database.name);
                 self.unless(!circle, key("after"), format!("`{}` would wait for itself", database.name), "let one of them wait for none");
             }
+            if let Some(proxy) = &database.proxy {
+                let remedy = "give the name of an RDS Proxy in the standby Region: letters, digits and single hyphens, 63 at most";
+                self.unless(is_instance(proxy), key("proxy"), format!("`{proxy}` is no proxy's name"), remedy);
+                let twice = plan.databases.iter().take(index).any(|other| other.proxy.as_ref() == Some(proxy));
+                self.unless(!twice, key("proxy"), format!("`{proxy}` stands before another database"), "a proxy has one target: name another");
+            }
             if let Some(group) = &database.parameter_group {
                 self.unless(!group.is_empty(), key("parameter_group"), "it is empty", "give a parameter group's name, or leave it out");
             }

@@ -6,6 +6,7 @@ mod database;
 mod home;
 mod journal;
 mod notices;
+mod proxy;
 mod reports;
 mod secrets;
 mod traffic;
@@ -17,6 +18,7 @@ pub use database::{
 pub use home::{BadLsn, Compared, HomeId, HomeOf, LeftId, LeftRows, Lsn, Position, RebuiltOf, Snapshotted, Table, Tables};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Audience, Notice, Notices, Subscriber, Topic};
+pub use proxy::{Proxy, ProxyId, ProxyTarget};
 pub use reports::{Reports, Validate};
 pub use secrets::{DISPOSABLE_PREFIX, Described, DisposableName, HomeSecret, Login, LoginError, Proof, Rotating, SecretName, Secrets, Seen, Stage};
 pub use traffic::{Eyes, Fetched, Resolved, Traffic};

@@ -19,7 +19,7 @@ use super::settings::{Parameters, parameters, retention};
 use super::{After, Busy, Readiness, readiness, waits_for};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
-use crate::ports::{Instance, InstanceChange};
+use crate::ports::{Instance, InstanceChange, Proxy};
 use crate::run::Run;
 use crate::state::{HomeStep, Memory, RestartStep, Snapshot};
 
@@ -37,6 +37,8 @@ pub struct Homecoming<'a> {
     pub left: Option<&'a Instance>,
     /// Under the plan's name in the standby Region; looked at while restoring.
     pub standby: Option<&'a Instance>,
+    /// The plan's proxy in the standby Region; looked at while restoring.
+    pub proxy: Option<&'a Proxy>,
     pub now: Timestamp,
 }
 
@@ -68,6 +70,10 @@ pub enum HomeMove {
     Promoted,
     TurnBackupsOn(u32),
     BackupsOn,
+    /// Take the writer that served out of the standby's proxy.
+    FreeProxy,
+    /// Seen without it.
+    ProxyFree,
     Rebuild,
     Rebuilt,
     /// In one call.
@@ -245,6 +251,11 @@ pub fn restore(homecoming: &Homecoming<'_>) -> HomeDue {
     }
     if step.replica_ready_at.is_some() {
         return Decision::Done;
+    }
+    // Users are home. While it still has its name: RDS knows the target by it.
+    if step.standby_left_at.is_none() && step.proxy_freed_at.is_none() && database.proxy.is_some() {
+        let registered = homecoming.proxy.is_some_and(|proxy| proxy.target(&database.replica).is_some());
+        return act(if registered { HomeMove::FreeProxy } else { HomeMove::ProxyFree });
     }
     if step.standby_left_at.is_none() {
         return set_aside_standby(homecoming);

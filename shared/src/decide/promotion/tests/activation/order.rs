@@ -14,7 +14,7 @@ fn decide(plan: &Plan, name: &str, situation: &Situation) -> Decision<PromotionS
     let run = run(Mode::Failover, Phase::Activating);
     let database = plan.database(name).expect("a database");
     let Situation { step, snapshot } = situation;
-    activate(&Activation { plan, snapshot, run: &run, database, step, replica: Some(&replica()), now: now() })
+    activate(&Activation { plan, snapshot, run: &run, database, step, replica: Some(&replica()), proxy: None, now: now() })
 }
 
 fn promoted(situation: &mut Situation, name: &str) {

@@ -9,6 +9,7 @@
 
 mod compare;
 mod error;
+mod heartbeat;
 mod home;
 mod tls;
 
@@ -26,13 +27,16 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Seen, Table, Tables};
+use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Reached, Seen, Table, Tables};
 use crate::secret::{SecretValue, Tls};
 use compare::Side;
 use error::{Failure, explain};
 
-/// From the first packet to being logged in.
+/// From the first packet to a connection: a host that drops packets is known by then.
 const CONNECT: Duration = Duration::from_secs(5);
+/// From the first packet to being logged in. A server that has just been promoted or is short of memory may take 20 s to
+/// begin a session, and a recovery must not end there.
+const LOGIN: Duration = Duration::from_secs(30);
 /// All statements of one call.
 const STATEMENTS: Duration = Duration::from_secs(10);
 /// Ending every session and seeing that nothing writes any more.
@@ -135,7 +139,7 @@ impl PgLogin {
             let (client, connection) = config.connect(tls).await.map_err(|error| explain(error.into(), at, doing))?;
             Ok(Session::drive(client, connection))
         };
-        timeout(CONNECT, session).await.unwrap_or_else(|_| Err(LoginError::TimedOut { at: at.to_owned(), seconds: CONNECT.as_secs() }))
+        timeout(LOGIN, session).await.unwrap_or_else(|_| Err(LoginError::TimedOut { at: at.to_owned(), seconds: LOGIN.as_secs() }))
     }
 
     fn roots(&self, at: &str) -> Result<rustls::ClientConfig, LoginError> {
@@ -203,6 +207,14 @@ impl Login for PgLogin {
         .await
     }
 
+    async fn beat(&self, with: &SecretValue) -> Result<(), LoginError> {
+        self.session(with, "take the heartbeat's row", heartbeat::beat).await
+    }
+
+    async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError> {
+        self.session(with, "say how far it came", heartbeat::reached).await
+    }
+
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError> {
         self.session(with, "say where its log stands", home::position).await
     }
@@ -219,8 +231,8 @@ impl Login for PgLogin {
         self.two_sessions((old, serving), async |old, serving| compare::left_behind(old, serving, table).await).await
     }
 
-    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
-        self.two_sessions((writer, replica), async |writer, replica| compare::compare(writer, replica, tables).await).await
+    async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        self.two_sessions((here, there), async |here, there| compare::compare(here, there, tables).await).await
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {
@@ -280,10 +292,7 @@ async fn set_password(client: &Client, user: &str, to: &str) -> Result<Zeroizing
 }
 
 fn place(with: &SecretValue) -> Result<String, LoginError> {
-    match with.engine() {
-        None | Some("postgres" | "postgresql" | "aurora-postgresql") => {}
-        Some(engine) => return Err(LoginError::Engine(engine.to_owned())),
-    }
+    with.check_engine()?;
     let endpoint = with.endpoint()?;
     Ok(format!("{}:{}", endpoint.host, endpoint.port))
 }

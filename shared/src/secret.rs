@@ -65,6 +65,14 @@ impl SecretValue {
         self.text("engine")
     }
 
+    /// A secret that names no engine is taken for PostgreSQL's.
+    pub fn check_engine(&self) -> Result<(), LoginError> {
+        match self.engine() {
+            None | Some("postgres" | "postgresql" | "aurora-postgresql") => Ok(()),
+            Some(engine) => Err(LoginError::Engine(engine.to_owned())),
+        }
+    }
+
     pub fn username(&self) -> Result<&str, LoginError> {
         self.text("username").ok_or(LoginError::Incomplete("username"))
     }
@@ -102,6 +110,11 @@ impl SecretValue {
     /// ARN of the secret of the user that may create and alter users; its presence means alternating users.
     pub fn master_arn(&self) -> Option<&str> {
         self.text("masterarn")
+    }
+
+    /// Whether it has a `masterarn`, usable or not: who wrote one did not mean a single user.
+    pub fn names_an_admin(&self) -> bool {
+        self.get("masterarn").is_some_and(|held| !held.is_null())
     }
 
     /// The same credentials for another endpoint.
@@ -159,16 +172,35 @@ impl SecretValue {
     }
 
     pub fn without_master_arn(&self) -> SecretValue {
+        self.without("masterarn")
+    }
+
+    /// The same credentials for the database that another secret opens. Users belong to the server, and the admin's own
+    /// database may not be there.
+    pub fn in_database_of(&self, other: &SecretValue) -> SecretValue {
+        match other.get("dbname") {
+            Some(database) => {
+                let mut value = self.clone();
+                value.set("dbname", database.clone());
+                value
+            }
+            None => self.without("dbname"),
+        }
+    }
+
+    fn without(&self, unwanted: &str) -> SecretValue {
         let mut value = self.clone();
-        value.fields.retain(|(key, _)| key != "masterarn");
+        value.fields.retain(|(key, _)| key != unwanted);
         value
     }
 
     /// The other of two alternating users.
     pub fn twin(&self) -> Result<String, LoginError> {
         let username = self.username()?;
-        let twin = username.strip_suffix(CLONE).map_or_else(|| format!("{username}{CLONE}"), str::to_owned);
-        if twin.is_empty() || twin.len() > LONGEST_NAME { Err(LoginError::NameTooLong) } else { Ok(twin) }
+        // Of a user `_clone` nothing would be left: it is a name like others.
+        let first = username.strip_suffix(CLONE).filter(|first| !first.is_empty());
+        let twin = first.map_or_else(|| format!("{username}{CLONE}"), str::to_owned);
+        if twin.len() > LONGEST_NAME { Err(LoginError::NameTooLong) } else { Ok(twin) }
     }
 
     fn get(&self, key: &str) -> Option<&Value> {
@@ -332,7 +364,7 @@ mod tests {
     fn users_alternate() {
         assert_eq!(value(r#"{"username":"app"}"#).twin().as_deref(), Ok("app_clone"));
         assert_eq!(value(r#"{"username":"app_clone"}"#).twin().as_deref(), Ok("app"));
-        assert_eq!(value(r#"{"username":"_clone"}"#).twin(), Err(LoginError::NameTooLong));
+        assert_eq!(value(r#"{"username":"_clone"}"#).twin().as_deref(), Ok("_clone_clone"));
         let long = format!(r#"{{"username":"{}"}}"#, "x".repeat(58));
         assert_eq!(value(&long).twin(), Err(LoginError::NameTooLong));
     }

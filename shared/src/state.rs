@@ -175,12 +175,16 @@ pub struct Memory {
     pub last_good_drill: Option<Timestamp>,
     /// Seconds from a copy's promotion call to writable, by the database's name.
     pub promotion_seconds: BTreeMap<String, f64>,
+    /// When nothing was last found of what a drill made and nobody owes.
+    pub swept_at: Option<Timestamp>,
     /// Seconds that the last good drill's recovery took.
     pub recovery_seconds: Option<f64>,
     /// What the last look at the standby's readiness found.
     pub readiness: Option<ReadinessSeen>,
     /// The last login of each secret in peace, and what it said.
     pub logins: BTreeMap<String, LoginSeen>,
+    /// Whether the last beat of each database that has a heartbeat arrived at its replica, by the database's name.
+    pub heartbeats: BTreeMap<String, LoginSeen>,
     /// What each replica was before it was promoted, by the database's name: so it is built again.
     pub replicas: BTreeMap<String, ReplicaShape>,
     /// Old writers that a failback set aside before it was aborted, by the database's name: the next one compares them.

@@ -6,6 +6,7 @@
 mod server;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use relight::login::PgLogin;
 use relight::ports::{Login, LoginError, Proof};
@@ -58,12 +59,27 @@ async fn a_host_that_has_no_address_is_unreachable() {
     assert!(matches!(error, LoginError::Unreachable { .. } | LoginError::TimedOut { .. }), "{error:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_accepts_and_says_nothing_is_given_up() {
     let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a listener");
     let port = silent.local_addr().expect("its address").port();
     let error = login().login(&secret_at(port, "postgres", "hunter2", json!({}))).await.expect_err("silence");
-    assert_eq!(error, LoginError::TimedOut { at: format!("127.0.0.1:{port}"), seconds: 5 });
+    assert_eq!(error, LoginError::TimedOut { at: format!("127.0.0.1:{port}"), seconds: 30 });
+}
+
+#[tokio::test]
+async fn a_login_that_takes_longer_than_a_connection_may_is_waited_for() {
+    let server = Server::shared();
+    let slow = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a listener");
+    let port = slow.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        let (mut client, _) = slow.accept().await.expect("a client");
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let mut behind = tokio::net::TcpStream::connect(("127.0.0.1", server.port)).await.expect("the server");
+        let _closed = tokio::io::copy_bidirectional(&mut client, &mut behind).await;
+    });
+    let seen = login().login(&secret_at(port, "postgres", ADMIN_PASSWORD, json!({}))).await.expect("a login");
+    assert!(!seen.in_recovery);
 }
 
 #[tokio::test]
@@ -266,6 +282,9 @@ async fn ssl_of_the_secret_decides_and_a_stranger_is_not_trusted() {
     assert_eq!(encrypted(&trusting, json!(true)).await, Ok(true));
     assert_eq!(encrypted(&trusting, json!(null)).await, Ok(true), "TLS comes first where `ssl` is missing");
     assert_eq!(encrypted(&trusting, json!(false)).await, Ok(false));
+    for (text, expected) in [("TRUE", true), ("false", false), ("whatever", true)] {
+        assert_eq!(encrypted(&trusting, json!(text)).await, Ok(expected), "{text}");
+    }
     assert_eq!(encrypted(&doubting, json!(null)).await, Ok(false), "then plaintext");
     let error = encrypted(&doubting, json!(true)).await.expect_err("a stranger's certificate");
     assert!(matches!(error, LoginError::Tls { .. }) && error.to_string().contains("RELIGHT_CA_FILE"), "{error}");

@@ -96,6 +96,12 @@ fn each_mistake_is_found_on_its_line() {
     one("replica = \"shop-orders-replica\"", "replica = \"arn:aws:rds:x\"", "database[0].replica", "no DB instance identifier");
     one("backup_retention_days = 7", "backup_retention_days = 0", "database[0].backup_retention_days", "0 days");
     one("backup_retention_days = 7", "proxy = \"arn:x\"", "database[0].proxy", "no proxy's name");
+    one(
+        "heartbeat = \"shop/orders/admin\"",
+        "heartbeat = \"shop/users\"",
+        "database[0].heartbeat",
+        "no [[secret]] of this database is named `shop/users`",
+    );
     one("backup_retention_days = 7", "parameter_group = \"\"", "database[0].parameter_group", "empty");
     one("admin = \"shop/orders/admin\"", "admin = \"elsewhere\"", "secret[1].admin", "not in the plan");
     one("record = \"www.shop.example\"", "record = \"www\"", "traffic.record", "no DNS name");

@@ -17,25 +17,46 @@ fn sources(folder: &Path, into: &mut String) {
     }
 }
 
-/// Names in backticks that read like a test's, four words or more, of the section on invariants.
-fn tests_named(text: &str) -> Vec<&str> {
-    let section = text.split("\n## ").find(|section| section.starts_with("Invariants")).expect("a section on invariants");
+/// Names in backticks that read like a test's, four words or more, of one section.
+fn tests_named<'a>(text: &'a str, section: &str) -> Vec<&'a str> {
+    let section = text.split("\n## ").find(|held| held.starts_with(section)).expect("the section");
     let words = section.split('`').skip(1).step_by(2).map(|quoted| quoted.rsplit(' ').next().unwrap_or(quoted));
     words.filter(|word| word.matches('_').count() >= 3 && word.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')).collect()
 }
 
-#[test]
-fn each_test_that_holds_an_invariant_exists() {
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).expect(path)
+}
+
+/// Those that are in no source file.
+fn missing<'a>(named: &[&'a str]) -> Vec<&'a str> {
     let mut code = String::new();
     for folder in ["shared", "functions", "tests"] {
         sources(&root().join(folder), &mut code);
     }
-    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let named = tests_named(&text);
-    let missing: Vec<&&str> = named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
-    assert!(missing.is_empty(), "ARCHITECTURE.md names tests that are not there: {missing:?}");
+    named.iter().filter(|name| !code.contains(&format!("fn {name}("))).copied().collect()
+}
+
+#[test]
+fn each_test_that_holds_an_invariant_exists() {
+    let text = read("ARCHITECTURE.md");
+    let named = tests_named(&text, "Invariants");
+    assert_eq!(missing(&named), [""; 0], "ARCHITECTURE.md names tests that are not there");
     for invariant in 1..=9 {
         assert!(text.contains(&format!("\n**{invariant}. ")), "invariant {invariant} is not in ARCHITECTURE.md");
     }
     assert!(named.len() > 60, "only {} tests are named", named.len());
+}
+
+#[test]
+fn each_failure_of_a_database_has_a_test_that_exists() {
+    let text = read("docs/databases.md");
+    const SECTION: &str = "When something fails in the middle";
+    let section = text.split("\n## ").find(|held| held.starts_with(SECTION)).expect("the section");
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| failure")).collect();
+    assert_eq!(rows.len(), 10, "the failures that are promised");
+    for row in rows {
+        assert!(row.rsplit('|').nth(1).is_some_and(|tests| tests.matches('`').count() >= 2), "no test is named for {row}");
+    }
+    assert_eq!(missing(&tests_named(&text, SECTION)), [""; 0], "docs/databases.md names tests that are not there");
 }

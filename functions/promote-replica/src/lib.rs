@@ -5,7 +5,7 @@
 //! Failover  Confirmed   clear      replica, ReplicaLag ─► lag frozen, cleared or refused
 //!           Activating  activate   attempt recorded ─► promote ─► promoted ─► backups ─► class, Multi-AZ, parameter group
 //!           (Active)    activate   what of these was not its turn before
-//! Drill     Activating  rehearse   copy owed ─► created ─► promoted
+//! Drill     Activating  rehearse   copy owed ─► created ─► compared by rotate-secret ─► promoted
 //! Failback              home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
 //! ```
 

@@ -109,6 +109,7 @@ async fn a_failover_ends_the_same_whichever_call_fails_once() {
 #[tokio::test(start_paused = true)]
 async fn a_drill_ends_the_same_whichever_call_fails_once() {
     let mut undisturbed = Scene::new(Mode::Drill, Phase::Activating);
+    undisturbed.compared();
     drill(&mut undisturbed).await;
     let expected = end(&undisturbed);
     assert_eq!(expected.copies, [("orders".to_owned(), true, false), ("users".to_owned(), true, false)]);
@@ -117,6 +118,7 @@ async fn a_drill_ends_the_same_whichever_call_fails_once() {
     for fault in FAULTS {
         for n in 0.. {
             let mut scene = Scene::new(Mode::Drill, Phase::Activating);
+            scene.compared();
             scene.world.calls.fault_at(n, fault);
             drill(&mut scene).await;
             if scene.world.calls.fault_is_pending() {

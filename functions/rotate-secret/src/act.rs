@@ -1,7 +1,7 @@
 //! What is done for one secret, an action at a time. Each looks for what an earlier attempt, whose answer was lost, may
 //! already have done; a fixed token makes the same version of it.
 
-use relight::decide::rotation::{Action, Course, Making, overdue, token};
+use relight::decide::rotation::{Action, Course, GivenUp, Making, left, overdue, token};
 use relight::nudge::put;
 use relight::plan::Secret;
 use relight::ports::{CallError, Database, Described, DisposableName, EntryKind, Login, Reports, SecretName, Secrets, Stage};
@@ -45,10 +45,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
                 outcome.say(EntryKind::Action, "rotation is called");
                 Ok(())
             }
-            Action::ClearPending { version } => {
-                outcome.say(EntryKind::Action, "AWSPENDING of a rotation that broke off is taken away");
-                self.secrets.clear_pending(&SecretName::of(secret), version).await.map_err(NoLogin::from)
-            }
+            Action::ClearPending { version } => self.clear_pending(turn, secret, version, outcome).await,
             Action::Rotate => self.rotate(turn, secret, step, outcome).await,
             Action::Rotated => {
                 step.rotated_at = Some(now);
@@ -56,6 +53,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
                 outcome.told.push(format!("secret {} rotated", secret.name));
                 Ok(())
             }
+            Action::GiveUp(why @ GivenUp::Rotation { .. }) => self.give_up_rotation(turn, secret, why, step, outcome).await,
             Action::GiveUp(why) => {
                 give_up(step, outcome, why.to_string());
                 Ok(())
@@ -90,15 +88,8 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         let done = seen.is_some_and(|seen| seen.stages.contains_key(&token));
         if !done {
             let (stage, value) = self.at_new_endpoint(turn, secret, &name, endpoint).await?;
-            let (value, endpoint) = match turn.course.through(&turn.view.plan, &turn.view.snapshot, secret) {
-                Some(proxy) => (value.through(proxy)?, proxy),
-                None => (value, endpoint),
-            };
-            match turn.course {
-                Course::Failover => self.secrets.put(&SecretName::of(secret), &token, &value).await?,
-                Course::Rehearsal => self.secrets.put_disposable(&disposable(turn, secret), &token, &value).await?,
-            }
-            let which = stage.label();
+            self.put(turn, secret, &token, &value).await?;
+            let (endpoint, which) = (value.endpoint()?, stage.label());
             outcome.say(EntryKind::Action, format!("repointed to {}:{} with the login of {which}", endpoint.host, endpoint.port));
         }
         step.repointed_at = Some(turn.view.now);
@@ -106,7 +97,55 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         Ok(())
     }
 
-    /// What the secret should say once it is repointed. Everything that Relight does not know is AWSCURRENT's.
+    async fn put(&self, turn: Turn<'_>, secret: &Secret, token: &str, value: &SecretValue) -> Result<(), CallError> {
+        match turn.course {
+            Course::Failover => self.secrets.put(&SecretName::of(secret), token, value).await,
+            Course::Rehearsal => self.secrets.put_disposable(&disposable(turn, secret), token, value).await,
+        }
+    }
+
+    /// A rotation of a single user that broke off after setSecret has left applications with a password that the database
+    /// does not know any more. What works becomes AWSCURRENT before the rotation is given up, and again until that is done.
+    async fn give_up_rotation(
+        &self,
+        turn: Turn<'_>,
+        secret: &Secret,
+        why: &GivenUp,
+        step: &mut SecretStep,
+        outcome: &mut Outcome,
+    ) -> Result<(), NoLogin> {
+        match self.roll_back(turn, secret, Making::RolledBack, outcome).await {
+            Ok(()) => {}
+            Err(error) if !left(&turn.view.plan, step, turn.view.now) => return Err(error),
+            // What is wrong, the test of AWSCURRENT that follows says.
+            Err(_) => {}
+        }
+        give_up(step, outcome, why.to_string());
+        Ok(())
+    }
+
+    /// The version may be the only one with the password that a single user has in the database.
+    async fn clear_pending(&self, turn: Turn<'_>, secret: &Secret, version: &str, outcome: &mut Outcome) -> Result<(), NoLogin> {
+        self.roll_back(turn, secret, Making::Recovered, outcome).await?;
+        self.secrets.clear_pending(&SecretName::of(secret), version).await?;
+        outcome.say(EntryKind::Action, "AWSPENDING of a rotation that broke off is taken away");
+        Ok(())
+    }
+
+    /// Makes the login that works AWSCURRENT, where it is not.
+    async fn roll_back(&self, turn: Turn<'_>, secret: &Secret, making: Making, outcome: &mut Outcome) -> Result<(), NoLogin> {
+        let Some(endpoint) = turn.course.endpoint(&turn.view.plan, &turn.view.snapshot, &secret.database) else { return Ok(()) };
+        let name = turn.course.name(&turn.view.plan, turn.run, secret);
+        let (stage, value) = self.at_new_endpoint(turn, secret, &name, endpoint).await?;
+        if stage != Stage::Current {
+            self.put(turn, secret, &token(turn.run, making, &name), &value).await?;
+            outcome.say(EntryKind::Action, format!("rolled back: AWSCURRENT is the login of {}, which works", stage.label()));
+        }
+        Ok(())
+    }
+
+    /// What the secret should say once it is repointed: the login that works at the database itself, and where applications reach that.
+    /// Everything that Relight does not know is AWSCURRENT's.
     async fn at_new_endpoint(&self, turn: Turn<'_>, secret: &Secret, name: &str, endpoint: &Endpoint) -> Result<(Stage, SecretValue), NoLogin> {
         let (stage, working, _) = self.first_that_works(name, endpoint, async |value| self.login.login(value).await).await?;
         let current = if stage == Stage::Current { None } else { self.secrets.value(name, Stage::Current).await? };
@@ -123,6 +162,10 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
             },
             // An admin that the plan does not know has no disposable secret: a drill must not reach the real one.
             (Course::Rehearsal, None) => value.without_master_arn(),
+        };
+        let value = match turn.course.through(&turn.view.plan, &turn.view.snapshot, secret) {
+            Some(proxy) => value.through(proxy)?,
+            None => value,
         };
         Ok((stage, value))
     }

@@ -7,9 +7,10 @@
 //! finishSecret   AWSPENDING logs in, then AWSCURRENT moves to it
 //! ```
 //! Any step may come twice or in another order. finishSecret therefore tests once more: no order of calls moves
-//! AWSCURRENT to a login that does not work.
+//! AWSCURRENT to a login that does not work. And each step looks whether AWSPENDING is for AWSCURRENT's host: one from before
+//! a failover names the old writer, which may answer again, and would take applications back to it.
 
-use relight::decide::rotation::step::{Proceed, StepRefusal, check, check_admin, check_pending, next_version};
+use relight::decide::rotation::step::{Proceed, StepRefusal, check, check_admin, check_pending, check_region, next_version};
 use relight::event::{RotationStep, RotationStepName};
 use relight::ports::{CallError, Described, Login, LoginError, Rotating, Secrets, Stage};
 use relight::secret::SecretValue;
@@ -32,6 +33,8 @@ pub enum StepFailure {
     Call(#[from] CallError),
     #[error(transparent)]
     Login(#[from] LoginError),
+    #[error("as the admin of `masterarn`: {0}")]
+    Admin(#[source] LoginError),
 }
 
 impl StepError {
@@ -40,7 +43,7 @@ impl StepError {
         match &self.why {
             StepFailure::Refused(_) => "RotationRefused",
             StepFailure::Call(error) => error.name(),
-            StepFailure::Login(_) => "LoginFailed",
+            StepFailure::Login(_) | StepFailure::Admin(_) => "LoginFailed",
         }
     }
 }
@@ -71,11 +74,11 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
             RotationStepName::CreateSecret => self.create().await,
             RotationStepName::SetSecret => self.set(&seen).await,
             RotationStepName::TestSecret => {
-                self.login.login(&self.pending().await?.direct()).await?;
+                self.test().await?;
                 Ok("AWSPENDING logs in")
             }
             RotationStepName::FinishSecret => {
-                self.login.login(&self.pending().await?.direct()).await?;
+                self.test().await?;
                 let from = seen.version_at(Stage::Current).ok_or(StepRefusal::NoCurrent)?;
                 self.secrets.finish(&self.rotating, from).await?;
                 Ok("AWSCURRENT is the new version")
@@ -91,6 +94,13 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
         let password = self.secrets.new_password().await?;
         self.secrets.put_pending(&self.rotating, &next_version(&current, &password)?).await?;
         Ok("AWSPENDING has a new password")
+    }
+
+    async fn test(&self) -> Result<(), StepFailure> {
+        let pending = self.pending().await?;
+        check_pending(&self.current().await?, &pending)?;
+        self.login.login(&pending.direct()).await?;
+        Ok(())
     }
 
     async fn set(&self, seen: &Described) -> Result<&'static str, StepFailure> {
@@ -118,12 +128,13 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
 
     /// Alternating users: the one that applications have in hand is not touched.
     async fn set_twin(&self, seen: &Described, current: &SecretValue, pending: &SecretValue, admin: &str) -> Result<&'static str, StepFailure> {
+        check_region(seen, admin)?;
         // Who cannot log in with the secret has no business with its other user.
         self.working(current).await?;
         let admin_seen = self.secrets.describe(admin).await?.ok_or(StepRefusal::NoAdmin)?;
         let admin_value = self.secrets.value(admin, Stage::Current).await?.ok_or(StepRefusal::NoAdmin)?.direct();
         check_admin(seen, current, &admin_seen, &admin_value)?;
-        self.login.ensure_twin(&admin_value, current, pending).await?;
+        self.login.ensure_twin(&admin_value.in_database_of(current), current, pending).await.map_err(StepFailure::Admin)?;
         Ok("the database has the other user's new password")
     }
 

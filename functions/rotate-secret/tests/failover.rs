@@ -176,8 +176,61 @@ async fn a_secret_that_is_not_in_the_standby_region_is_refused_with_the_remedy()
     let mut scene = Scene::promoted();
     scene.world.secrets.lose("shop/batch");
     scene.ticks(4).await;
-    scene.expect_said("is not in the standby Region us-west-2; replicate it there");
+    scene.expect_said("is not in the standby Region us-west-2; restore it (RestoreSecret)");
     assert!(scene.step("shop/app").repointed_at.is_some());
+}
+
+/// A rotation that somebody else called for the single user after it was repointed, as far as `steps` went.
+async fn beside_another_rotation(steps: usize) -> (Scene, Vec<relight::event::RotationStep>) {
+    let mut scene = Scene::promoted();
+    scene.world.secrets.rotated_by(RotatedBy::Test);
+    let until = common::later(scene.world.now(), 2);
+    scene.change(|head| head.hold = Some(relight::state::HoldSwitch { until, by: "ada".to_owned() }));
+    scene.ticks(1).await;
+    assert!(scene.step("shop/batch").repointed_at.is_some() && scene.step("shop/batch").rotation_called_at.is_none());
+    let token = "00000000-0000-0000-0000-0000000000ff".to_owned();
+    scene.world.secrets.set("shop/batch", &token, &[Stage::Pending], None);
+    use relight::event::RotationStepName::{CreateSecret, FinishSecret, SetSecret, TestSecret};
+    let secret_id = scene.world.secrets.arn("shop/batch");
+    let step = |step| relight::event::RotationStep { step, secret_id: secret_id.clone(), client_request_token: token.clone() };
+    let all: Vec<_> = [CreateSecret, SetSecret, TestSecret, FinishSecret].map(step).into();
+    for step in &all[..steps] {
+        rotate_secret::steps::take(&scene.world.secrets, &scene.world.login, step).await.expect("done");
+    }
+    scene.change(|head| head.hold = None);
+    (scene, all)
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_rotation_that_is_under_way_is_left_to_its_end_before_its_own_begins() {
+    let (mut scene, steps) = beside_another_rotation(2).await;
+    let (secrets, login) = (scene.world.secrets.clone(), scene.world.login.clone());
+    let theirs = async {
+        tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+        for step in &steps[2..] {
+            rotate_secret::steps::take(&secrets, &login, step).await.expect("it comes to its end");
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = scene.nudge_with_steps() => {}
+        () = theirs => {}
+    }
+    scene.expect_said("another rotation has AWSPENDING; it is left until");
+    let step = scene.step("shop/batch");
+    assert!(step.rotated_at.is_some() && step.failed.is_none(), "{step:?}: {:?}", scene.sentences());
+    assert!(scene.world.login.opens(&scene.current("shop/batch")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_rotation_that_broke_off_loses_its_label_and_not_the_only_password_that_works() {
+    for steps in 0..=3 {
+        let (mut scene, _) = beside_another_rotation(steps).await;
+        scene.nudge_with_steps().await;
+        let step = scene.step("shop/batch");
+        assert!(step.rotated_at.is_some() && step.failed.is_none(), "after {steps} steps: {step:?}: {:?}", scene.sentences());
+        assert!(scene.world.login.opens(&scene.current("shop/batch")), "after {steps} steps");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,6 +251,51 @@ async fn a_rotation_that_never_ends_is_given_up_and_the_repointed_login_is_teste
     assert!(step.failed.as_deref().is_some_and(|why| why.contains("did not end within 15m") && why.contains("rotate again")), "{step:?}");
     assert!(step.tested_at.is_some() && step.repointed_at.is_some());
     assert_eq!(scene.current("shop/app").username(), Ok("app"));
+    let calls = scene.world.calls.log().len();
+    scene.ticks(2).await;
+    assert_eq!(scene.world.calls.log().len(), calls + 2, "nothing is left to do");
+}
+
+/// A rotation of the single user that has come as far as setSecret: applications are refused.
+async fn broken_off() -> Scene {
+    let mut scene = Scene::promoted();
+    scene.world.secrets.rotated_by(RotatedBy::Test);
+    scene.ticks(1).await;
+    let arn = scene.world.secrets.arn("shop/batch");
+    let steps = scene.world.secrets.steps().into_iter().filter(|step| step.secret_id == arn);
+    for step in steps.take(2) {
+        rotate_secret::steps::take(&scene.world.secrets, &scene.world.login, &step).await.expect("done");
+    }
+    assert!(!scene.world.login.opens(&scene.current("shop/batch")));
+    scene
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_that_broke_off_after_the_password_was_set_is_rolled_back_to_what_works() {
+    let mut scene = broken_off().await;
+    scene.ticks(20).await;
+    let step = scene.step("shop/batch");
+    assert!(step.failed.as_deref().is_some_and(|why| why.contains("did not end within 15m")), "{step:?}");
+    assert!(step.tested_at.is_some() && scene.world.login.opens(&scene.current("shop/batch")), "{:?}", scene.sentences());
+    scene.expect_said("rolled back: AWSCURRENT is the login of AWSPENDING, which works");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_fails_is_tried_again_and_given_up_in_the_end() {
+    let mut scene = broken_off().await;
+    scene.ticks(10).await;
+    scene.world.login.set_unreachable(HOST, true);
+    scene.ticks(10).await;
+    assert_eq!(scene.step("shop/batch").failed, None, "nobody could see yet what works");
+    scene.world.login.set_unreachable(HOST, false);
+    scene.ticks(2).await;
+    assert!(scene.step("shop/batch").tested_at.is_some() && scene.world.login.opens(&scene.current("shop/batch")));
+
+    let mut scene = broken_off().await;
+    scene.world.login.set_unreachable(HOST, true);
+    scene.ticks(40).await;
+    let step = scene.step("shop/batch");
+    assert!(step.failed.is_some() && step.tested_at.is_none(), "{step:?}");
     let calls = scene.world.calls.log().len();
     scene.ticks(2).await;
     assert_eq!(scene.world.calls.log().len(), calls + 2, "nothing is left to do");

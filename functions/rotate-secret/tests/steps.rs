@@ -2,60 +2,11 @@
 
 mod common;
 
-use common::{HOST, Scene};
-use relight::event::{RotationStep, RotationStepName as Name};
+use common::HOST;
+use common::rotation::{ALL, APP, BATCH, Rotation};
+use relight::event::RotationStepName as Name;
 use relight::ports::Stage;
-use relight::secret::SecretValue;
-use relight_world::secrets::RotatedBy;
-use rotate_secret::steps::{self, StepError};
-
-const APP: &str = "shop/app";
-const BATCH: &str = "shop/batch";
-const ALL: [Name; 4] = [Name::CreateSecret, Name::SetSecret, Name::TestSecret, Name::FinishSecret];
-
-/// A secret whose rotation was called, with nothing done yet.
-struct Rotation {
-    scene: Scene,
-    secret: &'static str,
-    token: String,
-}
-
-impl Rotation {
-    async fn of(secret: &'static str) -> Rotation {
-        let mut scene = Scene::promoted();
-        scene.world.secrets.rotated_by(RotatedBy::Test);
-        scene.ticks(1).await;
-        let arn = scene.world.secrets.arn(secret);
-        let token = scene.world.secrets.steps().into_iter().find(|step| step.secret_id == arn).expect("a rotation").client_request_token;
-        Rotation { scene, secret, token }
-    }
-
-    async fn take(&self, step: Name) -> Result<String, StepError> {
-        self.take_as(step, &self.token).await
-    }
-
-    async fn take_as(&self, step: Name, token: &str) -> Result<String, StepError> {
-        let step = RotationStep { step, secret_id: self.scene.world.secrets.arn(self.secret), client_request_token: token.to_owned() };
-        steps::take(&self.scene.world.secrets, &self.scene.world.login, &step).await
-    }
-
-    #[track_caller]
-    fn pending(&self) -> SecretValue {
-        self.scene.world.secrets.read(self.secret, Stage::Pending).expect("a pending version")
-    }
-
-    fn set_pending(&self, value: SecretValue) {
-        self.scene.world.secrets.set(self.secret, &self.token, &[Stage::Pending], Some(value));
-    }
-
-    fn current(&self) -> SecretValue {
-        self.scene.current(self.secret)
-    }
-
-    fn opens(&self, value: &SecretValue) -> bool {
-        self.scene.world.login.opens(value)
-    }
-}
+use rotate_secret::steps::StepError;
 
 #[track_caller]
 fn refused(answer: Result<String, StepError>, why: &str) {

@@ -3,7 +3,7 @@
 //! ```text
 //! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
 //! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► what restarts or slows it, last of all
-//! Drill        rehearse  copy owed ─► created ─► available ─► promoted, or given up
+//! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
 //!
@@ -24,7 +24,7 @@ use crate::ports::Instance;
 pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, behind_a_proxy, changes_due};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
 pub use proxy::{ProxyRefusal, ProxyWait};
-pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearse};
+pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
 pub use settings::unsettled;
 
 /// What a replica is busy with while it cannot be promoted or copied; it passes by itself.
@@ -87,6 +87,15 @@ fn waits_for(plan: &Plan, database: &Database, promoted: impl Fn(&str) -> bool, 
     let promoted = promoted(&first.name);
     let done = if provable { proven(&first.name) } else { promoted };
     (!done).then(|| After { database: first.name.clone(), promoted })
+}
+
+/// What a person does about an instance that is broken.
+fn remedy(status: &str) -> &'static str {
+    match status {
+        "storage-full" => "raise its allocated storage (ModifyDBInstance)",
+        "stopped" | "stopping" => "start it (StartDBInstance)",
+        _ => "mend it",
+    }
 }
 
 #[cfg(test)]

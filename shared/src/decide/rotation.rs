@@ -9,7 +9,9 @@
 //! repointing waits for nothing but the proof, a rotation is never called before it, and a rotation that fails fails
 //! nothing else. Each step can be seen in Secrets Manager or stands in the journal, so any of them may be done twice.
 
+pub mod compare;
 pub mod home;
+pub mod replica;
 pub mod step;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,10 @@ use crate::plan::{Plan, Secret};
 use crate::ports::{Described, DisposableName, Stage};
 use crate::run::{Mode, Phase, RunId};
 use crate::state::{Endpoint, Memory, RotationProgress, SecretStep, Snapshot};
+
+/// How long another rotation's AWSPENDING is left alone. One that somebody called ends within seconds; taking its label away
+/// between setSecret and finishSecret would leave nobody with the password of a single user.
+const OTHERS_ROTATION: SignedDuration = SignedDuration::from_secs(60);
 
 /// How often, in peace, a login proves that a secret opens the replica.
 pub const LOGIN_EVERY: SignedDuration = SignedDuration::from_mins(30);
@@ -39,7 +45,7 @@ pub enum Action {
     Create,
     /// Record that a rotation will be called.
     Begin,
-    /// Take AWSPENDING off a rotation that broke off.
+    /// Take AWSPENDING off a rotation that broke off, once AWSCURRENT is what works.
     ClearPending { version: String },
     /// Call the rotation.
     Rotate,
@@ -77,13 +83,15 @@ pub enum Waiting {
     Held { by: String, until: Timestamp },
     #[error("the rotation is under way since {since}")]
     Rotation { since: Timestamp },
+    #[error("another rotation has AWSPENDING; it is left until {until} to come to its end")]
+    OthersRotation { until: Timestamp },
 }
 
 /// Why nothing is done for a secret until a person has done something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(
-        "is not in the standby Region {region}; replicate it there (ReplicateSecretToRegions) from a primary that is up, or create it with the login of database {database}"
+        "is not in the standby Region {region}; restore it (RestoreSecret) where it was deleted, replicate it there (ReplicateSecretToRegions) from a primary that is up, or create it with the login of database {database}"
     )]
     Missing { region: String, database: String },
 }
@@ -284,6 +292,9 @@ fn rotation(plan: &Plan, course: Course, step: &SecretStep, since: Timestamp, se
     let stranded = seen.filter(|_| course == Course::Failover).and_then(|seen| seen.stranded(token));
     match (labels, stranded) {
         (Some(_), _) => Decision::Wait(Waiting::Rotation { since }),
+        (None, Some(_)) if now.duration_since(since) < OTHERS_ROTATION => {
+            Decision::Wait(Waiting::OthersRotation { until: since.saturating_add(OTHERS_ROTATION).unwrap_or(Timestamp::MAX) })
+        }
         (None, Some(version)) => Decision::Act(vec![Action::ClearPending { version: version.to_owned() }, Action::Rotate]),
         (None, None) => Decision::Act(vec![Action::Rotate]),
     }
@@ -301,6 +312,12 @@ pub fn overdue(plan: &Plan, step: &SecretStep, now: Timestamp) -> bool {
     since.is_some_and(|since| now.duration_since(since) >= plan.policy.step_deadline)
 }
 
+/// Whether a rotation that was given up is left as it stands, although nobody could see what of it works.
+pub fn left(plan: &Plan, step: &SecretStep, now: Timestamp) -> bool {
+    let within = plan.policy.step_deadline.saturating_mul(2);
+    step.rotation_called_at.is_some_and(|called| now.duration_since(called) >= within)
+}
+
 /// Whether a login in peace is due: some secret was never tried, or not in the last half hour. A time in the future is a
 /// clock that jumped.
 pub fn login_due(plan: &Plan, memory: &Memory, now: Timestamp) -> bool {
@@ -316,6 +333,9 @@ pub enum Making {
     Disposable,
     Repointing,
     Rotation,
+    /// What works, put over another rotation that broke off, and over one that was given up.
+    Recovered,
+    RolledBack,
     /// A failback's, in the primary Region.
     Home,
 }

@@ -56,6 +56,7 @@ fn answered(code: &SqlState, at: String, doing: &'static str) -> LoginError {
         "57014" => "the statement took too long; compare fewer or smaller tables (`compare` in the plan)",
         "3D000" => "correct `dbname` in the secret",
         "42501" => "grant the user this right; an admin needs CREATEROLE and, from PostgreSQL 16 on, ADMIN OPTION on the user's role",
+        "53100" => "its disk is full: raise the instance's allocated storage (ModifyDBInstance)",
         "53300" => "raise max_connections, or end idle sessions",
         _ => "look the code up in the server's log",
     };
@@ -84,5 +85,16 @@ fn root(error: &Error) -> Option<String> {
     match source.downcast_ref::<io::Error>() {
         Some(io) if io.raw_os_error().is_some() => Some(io.kind().to_string()),
         _ => Some(source.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_with_what_makes_room() {
+        let error = answered(&SqlState::DISK_FULL, "db:5432".to_owned(), "take a row of relight_marker").to_string();
+        assert!(error.contains("raise the instance's allocated storage") && error.contains("53100"), "{error}");
     }
 }

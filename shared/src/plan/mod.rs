@@ -149,6 +149,9 @@ pub struct Database {
     pub backup_retention_days: u32,
     /// Class while it serves; changed last, since the change restarts the instance.
     pub instance_class: Option<String>,
+    /// Name of the [`Secret`] with which a row is written through the primary each minute, so that the replica can say how far it came
+    /// even if nobody else writes. Absent: no such row.
+    pub heartbeat: Option<String>,
     /// A standby in another zone while it serves; changed last, since writes are slower while that is filled.
     pub multi_az: Option<bool>,
     /// Parameter group while it serves; changed last, since it is in force only after a restart.

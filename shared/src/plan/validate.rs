@@ -194,6 +194,14 @@ impl Found {
                 let twice = plan.databases.iter().take(index).any(|other| other.proxy.as_ref() == Some(proxy));
                 self.unless(!twice, key("proxy"), format!("`{proxy}` stands before another database"), "a proxy has one target: name another");
             }
+            if let Some(heartbeat) = &database.heartbeat {
+                self.unless(
+                    plan.secrets.iter().any(|secret| secret.name == *heartbeat && secret.database == database.name),
+                    key("heartbeat"),
+                    format!("no [[secret]] of this database is named `{heartbeat}`"),
+                    "name one whose user may create a table, and whose users do not alternate: the admin's",
+                );
+            }
             if let Some(group) = &database.parameter_group {
                 self.unless(!group.is_empty(), key("parameter_group"), "it is empty", "give a parameter group's name, or leave it out");
             }

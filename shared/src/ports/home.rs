@@ -191,6 +191,9 @@ pub struct Position {
     pub replayed: Lsn,
 }
 
+/// Relight's own tables in the workload's databases: the proof that one takes writes, and the heartbeat. No rows of the workload.
+pub const OWN_TABLES: [&str; 2] = ["relight_marker", "relight_heartbeat"];
+
 /// A table that can be compared row by row: it has a primary key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Table {
@@ -222,15 +225,34 @@ pub struct LeftRows {
     pub lines: Vec<String>,
 }
 
-/// The serving database and the replica at home, table by table.
+/// Two databases of one log, table by table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compared {
     /// Both at one position, and every table has as many rows with the same checksum.
     Equal { at: Lsn, tables: usize, rows: u64 },
-    /// Both at one position, and these tables differ, each with a sentence.
-    Differing { at: Lsn, tables: Vec<(String, String)> },
+    /// Both at one position, and these tables differ.
+    Differing { at: Lsn, tables: Vec<Difference> },
     /// Writes went on: no position was found at which both could be seen.
     Moving,
+}
+
+/// A table that is not the same on both sides. With as many rows on both, their values differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub table: String,
+    pub here: u64,
+    pub there: u64,
+}
+
+impl Difference {
+    /// The sentence, in which the sides have names.
+    pub fn between(&self, here: &str, there: &str) -> String {
+        let Difference { table, here: rows, there: others } = self;
+        match rows == others {
+            true => format!("{table}: {rows} rows on both sides, with different values"),
+            false => format!("{table}: {rows} rows {here}, {others} {there}"),
+        }
+    }
 }
 
 impl fmt::Display for HomeId {

@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::drill::{grade, recovery_time, write_pause};
-use crate::plan::Plan;
+use crate::decide::drill::{grade, recovery_time, writable_in, write_pause};
+use crate::decide::rotation::compare::concluded;
+use crate::plan::{Database, Plan};
 use crate::ports::{Entry, EntryKind};
 use crate::run::{Mode, Phase, Run};
-use crate::state::Snapshot;
+use crate::state::{CopyComparison, Snapshot};
 
 pub use home::RowsLeft;
 pub use html::page;
@@ -45,6 +46,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What this run could not show, so that nobody concludes it.
     pub not_proven: Vec<String>,
+    /// The copies of a drill, each compared with the replica that it was made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<Comparison>,
     /// Rows that the old writer had for itself, found by a failback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows_left: Vec<RowsLeft>,
@@ -76,6 +80,12 @@ pub struct Measured {
     pub rpo_seconds: Option<f64>,
     /// What each database was judged to lose at most, by its name.
     pub lag: BTreeMap<String, Lag>,
+    /// From the call of each database's promotion, or of its copy's in a drill, until it was seen to take writes; by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub writable_seconds: BTreeMap<String, f64>,
+    /// The same, as the last good drill before this run measured it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub writable_estimated_seconds: BTreeMap<String, f64>,
     /// How long a failback's writes paused, until users were home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_pause_seconds: Option<f64>,
@@ -102,6 +112,16 @@ pub struct Lag {
 pub struct Finding {
     pub ok: bool,
     pub said: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub database: String,
+    /// `None`: they were not compared, and `said` says why.
+    pub equal: Option<bool>,
+    pub said: String,
+    /// Tables that were not compared, each with why.
+    pub left_out: Vec<String>,
 }
 
 /// A step of the recovery and when it was reached.
@@ -164,6 +184,7 @@ impl Report {
             measured: measured(plan, snapshot, run),
             findings,
             not_proven: not_proven(plan, snapshot, run),
+            compared: if run.mode == Mode::Drill { comparisons(plan, snapshot) } else { Vec::new() },
             rows_left: home::rows_left(snapshot),
             set_aside: home::set_aside(plan, snapshot),
             milestones: milestones(snapshot, run).into_iter().map(|(name, at)| Milestone { name, at, after_seconds: after(at) }).collect(),
@@ -199,14 +220,32 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
         .filter_map(|(name, step)| Some((name.clone(), step.lag.as_ref().map(|lag| Lag { seconds: lag.seconds, source: lag.source.clone() })?)))
         .collect();
     let promoted = run.mode == Mode::Failover && run.phase == Phase::Active;
+    let memory = &snapshot.memory;
+    let names = plan.databases.iter().map(|database| &database.name).filter(|_| run.mode != Mode::Failback);
+    let took: BTreeMap<String, f64> = names.filter_map(|name| Some((name.clone(), writable_in(progress, run, name)?.as_secs_f64()))).collect();
     let largest = lag.values().map(|lag| lag.seconds).try_fold(0.0_f64, |largest, seconds| seconds.map(|seconds| largest.max(seconds)));
     Measured {
         rto_seconds: recovery_time(plan, progress, run).map(|took: SignedDuration| took.as_secs_f64()),
         rpo_seconds: if promoted && !lag.is_empty() { largest } else { None },
         lag,
+        writable_estimated_seconds: memory
+            .promotion_seconds
+            .iter()
+            .filter(|(name, _)| took.contains_key(*name))
+            .map(|(name, took)| (name.clone(), *took))
+            .collect(),
+        writable_seconds: took,
         write_pause_seconds: write_pause(progress, run).map(|paused| paused.as_secs_f64()),
         lost: None,
     }
+}
+
+fn comparisons(plan: &Plan, snapshot: &Snapshot) -> Vec<Comparison> {
+    let one = |database: &Database| {
+        let CopyComparison { equal, said, left_out, .. } = concluded(plan, &snapshot.progress, database)?;
+        Some(Comparison { database: database.name.clone(), equal, said, left_out })
+    };
+    plan.databases.iter().filter_map(one).collect()
 }
 
 fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
@@ -217,6 +256,13 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
         not_proven.push("that users reach the standby: a drill moves no traffic and puts no STOP object".to_owned());
         not_proven.push("that the primary is held out and fenced: a drill does not touch the primary Region".to_owned());
         not_proven.push("how much would be lost: a drill promotes a copy of a healthy replica".to_owned());
+        for Comparison { database, equal, said, left_out } in comparisons(plan, snapshot) {
+            if equal.is_none() {
+                not_proven.push(format!("that the copy of {database} has the replica's rows: {said}"));
+            } else if !left_out.is_empty() {
+                not_proven.push(format!("that these tables of {database} are the same in the copy: {}", left_out.join("; ")));
+            }
+        }
         not_proven.push("that AWS has this capacity when the whole primary Region moves at once".to_owned());
     } else {
         for database in plan.databases.iter().filter(|database| database.quarantine_security_group.is_none()) {
@@ -260,6 +306,7 @@ fn milestones(snapshot: &Snapshot, run: &Run) -> Vec<(String, Timestamp)> {
     }
     for (name, copy) in &progress.promotion.copies {
         all.push((format!("{name}: copy available"), copy.available_at));
+        all.push((format!("{name}: copy compared"), progress.rotation.rehearsal.compared.get(name).and_then(|seen| seen.ended_at)));
         all.push((format!("{name}: copy promoted"), copy.promoted_at));
     }
     all.extend(progress.rotation.proven.iter().map(|(name, at)| (format!("{name}: proven writable"), Some(*at))));

@@ -80,6 +80,8 @@ struct Rds {
     most_instances: usize,
     promotion: SignedDuration,
     creation: SignedDuration,
+    /// A row, by table and key, that no disposable copy has.
+    copies_lack: Option<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -134,6 +136,7 @@ impl DatabaseWorld {
             proxies: proxy::of(plan),
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
+            copies_lack: None,
         };
         DatabaseWorld { calls, clock, rds: Rc::new(RefCell::new(rds)) }
     }
@@ -166,6 +169,11 @@ impl DatabaseWorld {
     /// How long the creation of a copy takes from now on.
     pub fn set_creation(&self, takes: SignedDuration) {
         self.rds.borrow_mut().creation = takes;
+    }
+
+    /// Every disposable copy lacks this row from now on.
+    pub fn spoil_copies(&self, table: &str, key: &str) {
+        self.rds.borrow_mut().copies_lack = Some((table.to_owned(), key.to_owned()));
     }
 
     /// An instance of the standby Region as it stands.

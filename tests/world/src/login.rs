@@ -9,12 +9,22 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use relight::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Seen, Table, Tables};
-use relight::secret::SecretValue;
+use relight::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Reached, Seen, Table, Tables};
+use relight::secret::{SecretValue, Tls};
 use relight::state::Place;
 
 use crate::Calls;
 use crate::database::DatabaseWorld;
+
+/// What a server does about TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Offers {
+    /// It takes TLS and plaintext.
+    #[default]
+    Both,
+    PlaintextOnly,
+    TlsOnly,
+}
 
 /// One change of a password, or a new user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +42,11 @@ struct Servers {
     members: Vec<(String, String)>,
     changes: Vec<PasswordChange>,
     unreachable: Vec<String>,
+    offers: BTreeMap<String, Offers>,
+    /// Databases that are not there, whatever a secret says.
+    dropped: Vec<String>,
+    /// Users who may create and alter nobody.
+    powerless: Vec<String>,
     /// Every password that there ever was.
     passwords: Vec<String>,
     /// Writes never stand still: a writer and its replica are not seen at one position while writes are open.
@@ -84,6 +99,18 @@ impl LoginWorld {
         }
     }
 
+    pub fn set_offers(&self, host: &str, offers: Offers) {
+        self.servers.borrow_mut().offers.insert(host.to_owned(), offers);
+    }
+
+    pub fn drop_database(&self, database: &str) {
+        self.servers.borrow_mut().dropped.push(database.to_owned());
+    }
+
+    pub fn make_powerless(&self, user: &str) {
+        self.servers.borrow_mut().powerless.push(user.to_owned());
+    }
+
     /// Every password that ever was, to look for in what was shown.
     pub fn passwords(&self) -> Vec<String> {
         self.servers.borrow().passwords.clone()
@@ -134,6 +161,7 @@ impl LoginWorld {
     }
 
     fn admit(&self, with: &SecretValue) -> Result<(String, Seen), LoginError> {
+        with.check_engine()?;
         let asked = with.endpoint()?;
         let at = format!("{}:{}", asked.host, asked.port);
         let endpoint = self.database.behind(&asked);
@@ -147,10 +175,28 @@ impl LoginWorld {
             return Err(LoginError::Unreachable { at, why: "connection refused".to_owned() });
         };
         let (user, password) = (with.username()?, with.password()?);
+        let encrypted = self.encrypt(with, &endpoint.host, &at)?;
         if self.users_of(&endpoint.host, |users| users.get(user).map(String::as_str) != Some(password)) {
             return Err(LoginError::WrongPassword { at });
         }
-        Ok((at, Seen { in_recovery: instance.source.is_some(), encrypted: true }))
+        if self.servers.borrow().dropped.iter().any(|database| database == with.database()) {
+            return Err(LoginError::Refused { at, doing: "let this user in", code: "3D000".to_owned(), remedy: "correct `dbname` in the secret" });
+        }
+        Ok((at, Seen { in_recovery: instance.source.is_some(), encrypted }))
+    }
+
+    /// Whether a login is encrypted, by what the secret asks for and the server takes.
+    fn encrypt(&self, with: &SecretValue, host: &str, at: &str) -> Result<bool, LoginError> {
+        let at = at.to_owned();
+        match (with.tls(), self.servers.borrow().offers.get(host).copied().unwrap_or_default()) {
+            (Tls::Preferred | Tls::Required, Offers::Both | Offers::TlsOnly) => Ok(true),
+            (Tls::Preferred | Tls::Off, Offers::PlaintextOnly) | (Tls::Off, Offers::Both) => Ok(false),
+            (Tls::Required, Offers::PlaintextOnly) => Err(LoginError::Tls { at, why: "the server has none".to_owned() }),
+            (Tls::Off, Offers::TlsOnly) => {
+                let remedy = "check that the server accepts it with this `ssl`";
+                Err(LoginError::Refused { at, doing: "let this user in", code: "28000".to_owned(), remedy })
+            }
+        }
     }
 
     fn pass<T>(&self, operation: &'static str, with: &SecretValue, f: impl FnOnce() -> Result<T, LoginError>) -> Result<T, LoginError> {
@@ -197,12 +243,42 @@ impl Login for LoginWorld {
     async fn ensure_twin(&self, admin: &SecretValue, of: &SecretValue, twin: &SecretValue) -> Result<(), LoginError> {
         self.pass("login:EnsureTwin", admin, || {
             self.writable(admin)?;
+            if self.servers.borrow().powerless.iter().any(|user| admin.username().is_ok_and(|admin| admin == user)) {
+                let (at, doing) = (admin.endpoint()?.host, "create or alter the other user");
+                return Err(LoginError::Refused { at, doing, code: "42501".to_owned(), remedy: "grant the user this right" });
+            }
             let (user, twin_user) = (of.username()?, twin.username()?);
             let exists = self.users_of(&admin.endpoint()?.host, |users| users.contains_key(twin_user));
             if !exists {
                 self.servers.borrow_mut().members.push((twin_user.to_owned(), user.to_owned()));
             }
             self.changed(admin, twin_user, twin.password()?)
+        })
+    }
+
+    async fn beat(&self, with: &SecretValue) -> Result<(), LoginError> {
+        self.pass("login:Beat", with, || {
+            self.writable(with)?;
+            self.database.beat(&with.endpoint()?.host);
+            Ok(())
+        })
+    }
+
+    async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError> {
+        self.pass("login:Reached", with, || {
+            let position = self.read_position(with)?;
+            if !position.in_recovery {
+                let at = with.endpoint()?.host;
+                return Err(LoginError::Unsettled { at, why: "it is no replica any more, so it cannot say how far it came as one" });
+            }
+            let data = self.look(with)?;
+            Ok(Reached {
+                received: position.received,
+                replayed: position.replayed,
+                committed_at: data.committed_at,
+                beat_at: data.beat_at,
+                level_at: None,
+            })
         })
     }
 
@@ -218,8 +294,8 @@ impl Login for LoginWorld {
         self.pass("login:LeftBehind", old, || self.find_left(old, serving, table))
     }
 
-    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
-        self.pass("login:Compare", replica, || self.compare_both(writer, replica, tables))
+    async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        self.pass("login:Compare", there, || self.compare_both(here, there, tables))
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {

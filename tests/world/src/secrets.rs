@@ -142,6 +142,11 @@ impl SecretsWorld {
         self.store.borrow_mut().secrets.remove(secret);
     }
 
+    /// It is scheduled for deletion, or restored.
+    pub fn delete(&self, secret: &str, deleting: bool) {
+        self.store.borrow_mut().secrets.get_mut(secret).expect("the world has the secret").deleting = deleting;
+    }
+
     /// As DescribeSecret shows it, without a call.
     pub fn seen(&self, secret: &str) -> Option<Described> {
         self.settle();

@@ -244,6 +244,9 @@ async fn a_password_avoids_what_connection_strings_trip_over() {
     let (_, body) = &sent(&client)[0];
     let excluded = body["ExcludeCharacters"].as_str().expect("a text");
     assert!(r#":/@"'\"#.chars().all(|character| excluded.contains(character)), "{excluded}");
+    // Each kind of character is in it, by Secrets Manager's own default, as password policies of databases ask.
+    assert_eq!(body["PasswordLength"], 32);
+    assert!(body.get("RequireEachIncludedType") != Some(&json!(false)), "{body}");
     let (secrets, _) = one(200, json!({}));
     assert!(secrets.new_password().await.is_err(), "no password is never an empty one");
 }

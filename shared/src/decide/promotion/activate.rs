@@ -275,7 +275,7 @@ pub enum ActivationRefusal {
     Gone { replica: String },
     #[error("{0}")]
     Proxy(ProxyRefusal),
-    #[error("{replica} is {status}, which does not pass by itself; mend it, or correct the plan and say `replan`")]
+    #[error("{replica} is {status}, which does not pass by itself; {}, or correct the plan and say `replan`", super::remedy(status))]
     Broken { replica: String, status: String },
     #[error(
         "{replica} names parameter group {group}, which is {status} and not in force; look at the instance's events, and mend the group or restart the instance by hand"

@@ -86,7 +86,7 @@ pub enum ClearanceRefusal {
     NoReplica { replica: String },
     #[error("{replica} replicates nothing; where it was promoted by hand, `accept-loss` goes on with it, else create the replica again")]
     NotAReplica { replica: String },
-    #[error("{replica} is {status}, which does not pass by itself; mend it, or correct the plan and say `replan`")]
+    #[error("{replica} is {status}, which does not pass by itself; {}, or correct the plan and say `replan`", super::remedy(status))]
     Broken { replica: String, status: String },
     #[error("{0}; `accept-loss` promotes it anyway")]
     BeyondRpo(LagVerdict),

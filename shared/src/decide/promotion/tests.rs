@@ -109,7 +109,7 @@ mod clearance {
         plan.policy.unknown_lag = unknown_lag;
         let mut run = run(Mode::Failover, Phase::Confirmed);
         run.words.accept_loss = accept_loss.then(ada);
-        let lag = FrozenLag { seconds, sampled_at: None, source: "the metric".to_owned(), first_down: None };
+        let lag = FrozenLag { seconds, source: "the metric".to_owned(), ..FrozenLag::default() };
         clear(&Candidate { plan: &plan, run: &run, database: &plan.databases[0], lag: &lag, replica })
     }
 
@@ -385,7 +385,7 @@ mod rehearsal {
         let plan = plan();
         let mut run = run(Mode::Drill, Phase::Activating);
         run.opened_at = ago(opened);
-        rehearse(&Rehearsal { plan: &plan, run: &run, database: &plan.databases[0], step, replica, copy, now: now() })
+        rehearse(&Rehearsal { plan: &plan, run: &run, database: &plan.databases[0], step, replica, copy, comparing: false, now: now() })
     }
 
     fn asked() -> CopyStep {
@@ -432,6 +432,22 @@ mod rehearsal {
         let called = CopyStep { promote_called_at: Some(ago(5)), ..available };
         assert!(matches!(decide(&called, None, Some(&replica()), 60), Decision::Wait(RehearsalWait::Promoting { .. })));
         assert_eq!(decide(&called, None, Some(&writer()), 60), Decision::Act(vec![CopyMove::Promoted]));
+    }
+
+    #[test]
+    fn a_copy_is_not_promoted_while_one_is_to_be_compared_and_a_promotion_that_was_asked_for_goes_on() {
+        let plan = plan();
+        let run = run(Mode::Drill, Phase::Activating);
+        let decide = |step: &CopyStep, copy: &Instance| {
+            let copy = Some(copy);
+            rehearse(&Rehearsal { plan: &plan, run: &run, database: &plan.databases[0], step, replica: None, copy, comparing: true, now: now() })
+        };
+        assert_eq!(decide(&asked(), &replica()), Decision::Act(vec![CopyMove::Available]), "it is compared from here on");
+        let available = CopyStep { available_at: Some(ago(9)), ..asked() };
+        assert_eq!(decide(&available, &replica()), Decision::Wait(RehearsalWait::Comparing { copy: id() }));
+        let asked_for = CopyStep { promote_asked_at: Some(ago(5)), ..available };
+        assert_eq!(decide(&asked_for, &replica()), Decision::Act(vec![CopyMove::Promote(id())]), "its call was not answered");
+        assert_eq!(decide(&asked_for, &writer()), Decision::Act(vec![CopyMove::Promoted]));
     }
 
     #[test]

@@ -41,6 +41,14 @@ pub enum StepRefusal {
     NoAdmin,
     #[error("the admin's secret is for another host or port; repoint it first")]
     AdminElsewhere,
+    #[error("`masterarn` is no ARN; put the one of the admin's secret, or take the key out for a rotation of a single user")]
+    NoAdminNamed,
+    #[error("`masterarn` names a secret of {region}, the rotation is in {here}; name the admin's secret of {here}")]
+    AdminInOtherRegion { region: String, here: String },
+    #[error(
+        "the admin is {user}, one of the two users that alternate: a rotation would shut the admin out of its own secret; name another admin, or take `masterarn` out for a rotation of a single user"
+    )]
+    AdminAlternates { user: String },
     #[error("a drill's secret names an admin that is no drill's, or the other way round; nothing was changed")]
     AdminOfOtherKind,
     #[error(transparent)]
@@ -66,12 +74,25 @@ pub fn check(step: &RotationStep, seen: Option<&Described>) -> Result<Proceed, S
 
 /// The version to set: the next user, who is another one where an admin is named, with a new password.
 pub fn next_version(current: &SecretValue, password: &str) -> Result<SecretValue, StepRefusal> {
+    // What lacks in the current version would lack in the next one, which nobody would see before setSecret.
+    current.check_engine()?;
+    current.endpoint()?;
+    current.password()?;
     let user = next_user(current)?;
     Ok(current.with_username(&user).with_password(password))
 }
 
 fn next_user(current: &SecretValue) -> Result<String, StepRefusal> {
-    Ok(if current.master_arn().is_some() { current.twin()? } else { current.username()?.to_owned() })
+    Ok(if admin_named(current)?.is_some() { current.twin()? } else { current.username()?.to_owned() })
+}
+
+/// ARN of the admin's secret; `None` means a single user. One that cannot be read is not taken for a single user, whose
+/// applications would be refused for a moment.
+fn admin_named(current: &SecretValue) -> Result<Option<&str>, StepRefusal> {
+    match current.master_arn() {
+        None if current.names_an_admin() => Err(StepRefusal::NoAdminNamed),
+        named => Ok(named),
+    }
 }
 
 /// A pending version is set only where current is: anything else in it was put there by somebody else.
@@ -82,13 +103,34 @@ pub fn check_pending(current: &SecretValue, pending: &SecretValue) -> Result<(),
     if pending.username()? == next_user(current)? { Ok(()) } else { Err(StepRefusal::OtherUser) }
 }
 
+/// A replica of the admin's secret would be asked in this Region under an ARN of another one, and not be found.
+pub fn check_region(rotating: &Described, admin: &str) -> Result<(), StepRefusal> {
+    match (region_of(&rotating.arn), region_of(admin)) {
+        (Some(here), Some(region)) if here != region => Err(StepRefusal::AdminInOtherRegion { region: region.to_owned(), here: here.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
 /// The admin must be one of the same database, and of the same kind: a drill's rotation must never reach a database that
-/// serves, whatever its secret says.
+/// serves, whatever its secret says. And it must be a third user: what the rotation gives one of the two a new password for
+/// is not in the admin's secret.
 pub fn check_admin(rotating: &Described, current: &SecretValue, admin: &Described, admin_value: &SecretValue) -> Result<(), StepRefusal> {
     if rotating.name.starts_with(DISPOSABLE_PREFIX) != admin.name.starts_with(DISPOSABLE_PREFIX) {
         return Err(StepRefusal::AdminOfOtherKind);
     }
-    if same_endpoint(current, admin_value)? { Ok(()) } else { Err(StepRefusal::AdminElsewhere) }
+    if !same_endpoint(current, admin_value)? {
+        return Err(StepRefusal::AdminElsewhere);
+    }
+    let user = admin_value.username()?;
+    if user == current.username()? || user == current.twin()? {
+        return Err(StepRefusal::AdminAlternates { user: user.to_owned() });
+    }
+    Ok(())
+}
+
+/// The Region of a secret's ARN; `None` for a name.
+fn region_of(arn: &str) -> Option<&str> {
+    arn.strip_prefix("arn:")?.split(':').nth(2)
 }
 
 /// Of the database itself: an application's secret may name a proxy before it, and its admin's does not.
@@ -115,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    const ALTERNATING: &str = r#"{"host":"db","username":"app","password":"old","masterarn":"arn:admin"}"#;
+    const ALTERNATING: &str = r#"{"host":"db","username":"app","password":"old","masterarn":"admin"}"#;
     const SINGLE: &str = r#"{"host":"db","username":"app","password":"old"}"#;
 
     fn value(text: &str) -> SecretValue {

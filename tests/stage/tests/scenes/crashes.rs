@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use relight::run::Phase;
+use relight::state::Snapshot;
 use relight_stage::observe::until;
 use relight_stage::{Options, STANDBY, scenes};
 use stage_router::{Fault, FaultKind};
@@ -42,11 +43,27 @@ async fn promote_replica_is_killed_right_after_its_call_and_the_database_is_prom
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_promotions_answer_is_lost_and_ecs_throttles_and_the_end_is_the_same() {
+async fn the_promotions_answer_is_lost_ecs_throttles_logins_take_20_s_and_the_end_is_the_same() {
     with_stage(Options::default(), async |stage| {
         stage.router.fault(Fault::new(FaultKind::LoseAnswer).service("rds").operation("PromoteReadReplica").region(STANDBY));
         stage.router.fault(Fault::new(FaultKind::Throttle).service("ecs").operation("UpdateService").region(STANDBY).times(4));
-        let outcome = scenes::failover(stage).await?;
+        let slow_logins = async {
+            let at = |wanted: fn(&Snapshot) -> bool| async move {
+                until("the promotion and its proof", Duration::from_secs(120), async || {
+                    let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+                    if wanted(&snapshot) { Ok(()) } else { Err(format!("{:?}", snapshot.progress.promotion.databases)) }
+                })
+                .await
+            };
+            at(|snapshot| snapshot.progress.promotion.databases.get("orders").is_some_and(|step| step.promote_attempt_at.is_some())).await?;
+            let began = std::time::Instant::now();
+            stage.rds.set_login_delay(STANDBY, stage.replica(), Duration::from_secs(20));
+            at(|snapshot| snapshot.progress.rotation.proven.contains_key("orders")).await?;
+            stage.rds.set_login_delay(STANDBY, stage.replica(), Duration::ZERO);
+            Ok(began.elapsed())
+        };
+        let (outcome, slow) = tokio::try_join!(scenes::failover(stage), slow_logins)?;
+        assert!(slow >= Duration::from_secs(20), "it was proven by a login that took so long: {slow:?}");
         assert_eq!(outcome.run.phase, Phase::Active);
         assert!(outcome.report.passed, "{:#?}", outcome.report.findings);
         let calls = stage.router.calls();

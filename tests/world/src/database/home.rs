@@ -63,11 +63,25 @@ impl DatabaseWorld {
 
     /// What an application writes at a host. `None`: nobody takes writes there.
     pub fn write(&self, host: &str, table: &str, key: &str, value: &str) -> Option<()> {
-        self.with_host(host, |held| {
+        let written = self.with_host(host, |held| {
             let writable = held.instance.source.is_none() && !held.data.read_only && held.instance.status != "rebooting";
-            writable.then(|| held.data.write(table, key, value))
-        })
-        .flatten()
+            writable.then(|| {
+                held.data.write(table, key, value);
+                held.data.committed_at = Some(self.clock.now());
+            })
+        });
+        // Replicated before anything else happens.
+        self.settle();
+        written.flatten()
+    }
+
+    pub(crate) fn beat(&self, host: &str) {
+        let now = self.clock.now();
+        self.with_data(host, |data| {
+            data.lsn.0 += 8;
+            (data.beat_at, data.committed_at) = (Some(now), Some(now));
+        });
+        self.settle();
     }
 
     /// The instance that answers at a host, with its Region.
@@ -203,7 +217,13 @@ impl Rds {
                 // A disposable copy has its source in its own Region.
                 let near = self.of(place).get(&source).filter(|_| source != name).map(|held| held.data.clone());
                 let far = self.of(other(place)).get(&source).filter(|_| !dark).map(|held| held.data.clone());
-                let data = if name.starts_with("relight-drill-") { near } else { far };
+                let copy = name.starts_with("relight-drill-");
+                let lacking = self.copies_lack.clone().filter(|_| copy);
+                let data = if copy { near } else { far };
+                let data = data.map(|data| match &lacking {
+                    Some((table, key)) => data.without(table, key),
+                    None => data,
+                });
                 if let (Some(data), Some(held)) = (data, self.of(place).get_mut(&name)) {
                     held.data = data;
                 }

@@ -2,10 +2,10 @@
 
 use futures_util::future::join_all;
 use relight::decide::Decision;
-use relight::decide::promotion::{Activation, PromotionStep, activate, unsettled};
+use relight::decide::promotion::{Activation, PromotionStep, activate, behind_a_proxy, unsettled};
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan;
-use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, ReplicaId, Why, Write, Written};
+use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, Proxy, ProxyId, ReplicaId, Why, Write, Written};
 use relight::run::Run;
 use relight::state::{DatabaseStep, Key, ReplicaShape, RestartStep};
 
@@ -27,18 +27,28 @@ enum Ask<'a> {
     Restart {
         database: &'a plan::Database,
     },
+    Register {
+        database: &'a plan::Database,
+        proxy: ProxyId,
+    },
+}
+
+/// What was seen of one database.
+struct Look {
+    replica: Option<Instance>,
+    proxy: Option<Proxy>,
 }
 
 /// The databases that are not at their end.
 pub(crate) fn due(view: &View) -> impl Iterator<Item = &plan::Database> {
     view.plan.databases.iter().filter(|database| match view.snapshot.progress.promotion.databases.get(&database.name) {
-        Some(step) => step.backups_on_at.is_none() || unsettled(database, step),
+        Some(step) => step.backups_on_at.is_none() || unsettled(database, step) || behind_a_proxy(database, step).is_some(),
         None => true,
     })
 }
 
 pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
-    let looks = join_all(due(view).map(async |database| (database, port.replica(&ReplicaId::of(database)).await))).await;
+    let looks = join_all(due(view).map(async |database| (database, look(port, view, database).await))).await;
 
     let mut ledger = Ledger::open(view, desk);
     let mut asks = Vec::new();
@@ -57,13 +67,26 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
     }
 
     let answers = join_all(asks.into_iter().map(async |ask| act(port, ask).await)).await;
-    let changed = answers.iter().any(|(ask, _)| matches!(ask, Ask::Modify { .. } | Ask::Restart { .. }));
+    let changed = answers.iter().any(|(ask, _)| matches!(ask, Ask::Modify { .. } | Ask::Restart { .. } | Ask::Register { .. }));
     for (ask, answer) in answers {
         note(&mut ledger, desk, ask, answer);
     }
     ledger.record(Vec::new()).await?;
     // A change shows in the state only a moment later: looking at once would ask for it twice.
     Ok(if changed { Next::Poll } else { ledger.next() })
+}
+
+async fn look<D: Database>(port: &D, view: &View, database: &plan::Database) -> Result<Look, CallError> {
+    let replica = ReplicaId::of(database);
+    let step = view.snapshot.progress.promotion.databases.get(&database.name);
+    let proxy = ProxyId::of(database).filter(|_| step.is_some_and(|step| behind_a_proxy(database, step).is_some()));
+    let (replica, proxy) = tokio::join!(port.replica(&replica), async {
+        match &proxy {
+            Some(proxy) => port.proxy(proxy).await,
+            None => Ok(None),
+        }
+    });
+    Ok(Look { replica: replica?, proxy: proxy? })
 }
 
 /// What the replicas were, for the way home: a promotion changes their backups, and what follows it the rest. The first touch knows
@@ -84,11 +107,11 @@ fn decide<'a, J: Journal>(
     run: &Run,
     desk: &Desk<'_, J>,
     database: &'a plan::Database,
-    look: Result<Option<Instance>, CallError>,
+    look: Result<Look, CallError>,
 ) -> Vec<Ask<'a>> {
     let about = database.id().0;
-    let replica = match look {
-        Ok(replica) => replica,
+    let Look { replica, proxy } = match look {
+        Ok(look) => look,
         Err(error) => {
             ledger.line(EntryKind::Failure, &about, error);
             ledger.wait();
@@ -96,10 +119,19 @@ fn decide<'a, J: Journal>(
         }
     };
     let mut step = ledger.progress.databases.get(&database.name).cloned().unwrap_or_default();
-    let activation = Activation { plan: &view.plan, snapshot: &view.snapshot, run, database, step: &step, replica: replica.as_ref(), now: view.now };
+    let activation = Activation {
+        plan: &view.plan,
+        snapshot: &view.snapshot,
+        run,
+        database,
+        step: &step,
+        replica: replica.as_ref(),
+        proxy: proxy.as_ref(),
+        now: view.now,
+    };
     match activate(&activation) {
         Decision::Act(steps) => {
-            let asks = steps.into_iter().filter_map(|due| take(ledger, desk, database, replica.as_ref(), &mut step, due)).collect();
+            let asks = steps.into_iter().filter_map(|due| take(ledger, desk, database, (replica.as_ref(), proxy.as_ref()), &mut step, due)).collect();
             ledger.progress.databases.insert(database.name.clone(), step);
             asks
         }
@@ -123,7 +155,7 @@ fn take<'a, J: Journal>(
     ledger: &mut Ledger<'_, '_, J>,
     desk: &Desk<'_, J>,
     database: &'a plan::Database,
-    replica: Option<&Instance>,
+    (replica, proxy): (Option<&Instance>, Option<&Proxy>),
     step: &mut DatabaseStep,
     due: PromotionStep,
 ) -> Option<Ask<'a>> {
@@ -159,6 +191,15 @@ fn take<'a, J: Journal>(
             ledger.line(EntryKind::Reached, &about, format!("{name} is of class {class}"));
             None
         }
+        PromotionStep::Register => ProxyId::of(database).map(|proxy| Ask::Register { database, proxy }),
+        PromotionStep::Available => {
+            step.proxy.endpoint = proxy.and_then(|proxy| proxy.endpoint.clone());
+            step.proxy.available_at = Some(now);
+            let door = database.proxy.as_deref().unwrap_or_default();
+            ledger.line(EntryKind::Reached, &about, format!("the proxy {door} reaches {name}: its target is AVAILABLE"));
+            desk.tell(format!("database {} behind its proxy", database.name));
+            None
+        }
         PromotionStep::Protected => {
             step.protected_at = Some(now);
             let on = if replica.is_some_and(|replica| replica.deletion_protection) { "on" } else { "off" };
@@ -192,13 +233,14 @@ async fn act<'a, D: Database>(port: &D, ask: Ask<'a>) -> (Ask<'a>, Result<(), Ca
         Ask::Promote { database, retention, .. } => port.promote(&ReplicaId::of(database), *retention).await,
         Ask::Modify { database, change, .. } => port.modify(&ReplicaId::of(database), change).await,
         Ask::Restart { database } => port.restart(&ReplicaId::of(database)).await,
+        Ask::Register { database, proxy } => port.register(proxy, &ReplicaId::of(database)).await,
     };
     (ask, answer)
 }
 
 /// Writes down what became of it. A failure is no end: the state decides, at the next look.
 fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, ask: Ask<'_>, answer: Result<(), CallError>) {
-    let (Ask::Promote { database, .. } | Ask::Modify { database, .. } | Ask::Restart { database }) = &ask;
+    let (Ask::Promote { database, .. } | Ask::Modify { database, .. } | Ask::Restart { database } | Ask::Register { database, .. }) = &ask;
     let about = database.id().0;
     ledger.wait();
     match (&ask, answer) {
@@ -221,6 +263,9 @@ fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, ask: Ask
         (Ask::Modify { change, .. }, Ok(())) => {
             let restarts = if change.class.is_some() { "; it restarts once" } else { "" };
             ledger.line(EntryKind::Action, &about, format!("changes {}: {change}{restarts}", database.replica));
+        }
+        (Ask::Register { proxy, .. }, Ok(())) => {
+            ledger.line(EntryKind::Action, &about, format!("made {} the target of the proxy {proxy}", database.replica));
         }
         (Ask::Restart { .. }, Ok(())) => {
             if let Some(step) = ledger.progress.databases.get_mut(&database.name) {

@@ -14,8 +14,8 @@ use relight::decide::promotion::home::{HomeDue, HomeMove, Homecoming, look, prep
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan::{self, Plan};
 use relight::ports::{
-    CallError, Database, EntryKind, Fenced, HomeId, HomeOf, Instance, InstanceChange, Journal, LeftId, PrimaryId, RebuiltOf, ReplicaId, Snapshotted,
-    Why, Write, Written,
+    CallError, Database, EntryKind, Fenced, HomeId, HomeOf, Instance, InstanceChange, Journal, LeftId, PrimaryId, Proxy, ProxyId, RebuiltOf,
+    ReplicaId, Snapshotted, Why, Write, Written,
 };
 use relight::run::{Mode, Phase, Run};
 use relight::state::{HomeStep, Key, Memory, Place, RestartStep};
@@ -34,6 +34,7 @@ enum Ask {
     Promote { retention: u32 },
     ModifyHome(InstanceChange),
     RestartHome,
+    FreeProxy(ProxyId),
     Rebuild { like: LeftId },
     ModifyReplica(InstanceChange),
     RestartReplica,
@@ -45,6 +46,7 @@ struct Seen {
     home: Option<Instance>,
     left: Option<Instance>,
     standby: Option<Instance>,
+    proxy: Option<Proxy>,
 }
 
 /// Whether the part has anything to do.
@@ -107,8 +109,14 @@ async fn see<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Dat
             return Ok(Seen::default());
         }
         let (left, replica) = (LeftId::of_standby(&view.plan, database, &run.id), ReplicaId::of(database));
-        let (left, standby) = tokio::join!(port.left(&left), port.replica(&replica));
-        return Ok(Seen { left: left?, standby: standby?, ..Seen::default() });
+        let proxy = ProxyId::of(database).filter(|_| step.standby_left_at.is_none() && step.proxy_freed_at.is_none());
+        let (left, standby, proxy) = tokio::join!(port.left(&left), port.replica(&replica), async {
+            match &proxy {
+                Some(proxy) => port.proxy(proxy).await,
+                None => Ok(None),
+            }
+        });
+        return Ok(Seen { left: left?, standby: standby?, proxy: proxy?, ..Seen::default() });
     }
     let aside = step.left_at.is_some() || step.nothing_left || view.phase() != Some((Mode::Failback, Phase::Preparing));
     if aside {
@@ -160,6 +168,7 @@ fn decide<'a, J: Journal>(
         home: seen.home.as_ref(),
         left: seen.left.as_ref(),
         standby: seen.standby.as_ref(),
+        proxy: seen.proxy.as_ref(),
         now: view.now,
     };
     let due = due(view, run, &homecoming);
@@ -294,6 +303,16 @@ fn take<J: Journal>(
             step.backups_on_at = Some(now);
             ledger.line(EntryKind::Reached, &about, format!("backups of {} at home are on", database.primary));
         }
+        HomeMove::FreeProxy => {
+            let proxy = ProxyId::of(database)?;
+            ledger.line(EntryKind::Action, &about, format!("takes {} out of the proxy {proxy}: users are home", database.replica));
+            return Some(Ask::FreeProxy(proxy));
+        }
+        HomeMove::ProxyFree => {
+            step.proxy_freed_at = Some(now);
+            let proxy = database.proxy.as_deref().unwrap_or_default();
+            ledger.line(EntryKind::Reached, &about, format!("the proxy {proxy} has no target {}", database.replica));
+        }
         HomeMove::Rebuild => {
             step.rebuild_requested_at.get_or_insert(now);
             ledger.line(
@@ -392,6 +411,7 @@ async fn act<'a, D: Database>(port: &D, view: &View, run: &Run, database: &'a pl
         Ask::Promote { retention } => port.promote_home(&home, *retention).await.map(|()| Done::Promotion),
         Ask::ModifyHome(change) => port.modify_home(&home, change).await.map(|()| Done::Asked),
         Ask::RestartHome => port.restart_home(&home).await.map(|()| Done::Restart),
+        Ask::FreeProxy(proxy) => port.deregister(proxy, &replica).await.map(|()| Done::Asked),
         Ask::Rebuild { like } => {
             let was = view.snapshot.memory.replicas.get(&database.name);
             let of = RebuiltOf { source: &home, like, was, plan: &plan.name, run: &run.id };

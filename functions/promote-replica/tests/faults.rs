@@ -17,7 +17,8 @@ const FAULTS: [Fault; 3] = [Fault::Throttled, Fault::Silence, Fault::LostAnswer]
 struct End {
     instances: Vec<(String, Instance)>,
     promotions: Vec<usize>,
-    databases: Vec<(String, [bool; 7])>,
+    databases: Vec<(String, [bool; 8])>,
+    targets: Vec<String>,
     restarts: Vec<usize>,
     copies: Vec<(String, bool, bool)>,
     obligations: Vec<String>,
@@ -41,10 +42,12 @@ fn end(scene: &Scene) -> End {
                     step.multi_az_at,
                     step.class_changed_at,
                     step.parameters_at,
+                    step.proxy.available_at,
                 ];
                 (name.clone(), times.map(|at| at.is_some()))
             })
             .collect(),
+        targets: scene.world.database.targets("users-proxy"),
         restarts: names.iter().map(|name| scene.world.database.restarts(name)).collect(),
         copies: promotion.copies.iter().map(|(name, step)| (name.clone(), step.promoted_at.is_some(), step.failed.is_some())).collect(),
         obligations: scene.snapshot().obligations.into_keys().collect(),
@@ -82,9 +85,10 @@ async fn a_failover_ends_the_same_whichever_call_fails_once() {
     failover(&mut undisturbed).await;
     let expected = end(&undisturbed);
     assert_eq!(expected.promotions, [1, 1]);
-    assert_eq!(expected.databases[0].1, [true, true, true, false, false, true, false]);
-    assert_eq!(expected.databases[1].1, [true, true, true, true, true, false, true]);
+    assert_eq!(expected.databases[0].1, [true, true, true, false, false, true, false, false]);
+    assert_eq!(expected.databases[1].1, [true, true, true, true, true, false, true, true]);
     assert_eq!(expected.restarts, [0, 1]);
+    assert_eq!(expected.targets, ["users-replica"]);
 
     let mut met = 0;
     for fault in FAULTS {

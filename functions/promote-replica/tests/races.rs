@@ -8,8 +8,8 @@ use common::Scene;
 use jiff::Timestamp;
 use promote_replica::PromoteReplica;
 use relight::ports::{
-    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota, RebuiltOf, Removal,
-    ReplicaId, Snapshotted,
+    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Proxy, ProxyId, Quota,
+    RebuiltOf, Removal, ReplicaId, Snapshotted,
 };
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
@@ -48,6 +48,18 @@ impl Database for Meanwhile<'_> {
 
     async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
         self.world.restart(replica).await
+    }
+
+    async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError> {
+        self.world.proxy(proxy).await
+    }
+
+    async fn register(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError> {
+        self.world.register(proxy, replica).await
+    }
+
+    async fn deregister(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError> {
+        self.world.deregister(proxy, replica).await
     }
 
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {

@@ -7,6 +7,7 @@
 mod home;
 mod instance;
 mod lag;
+mod proxy;
 
 use std::sync::OnceLock;
 
@@ -17,8 +18,8 @@ use jiff::Timestamp;
 
 use super::{Aws, failed};
 use crate::ports::{
-    COPY_PREFIX, CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota,
-    RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
+    COPY_PREFIX, CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Proxy, ProxyId,
+    Quota, RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
 };
 use crate::state::Place;
 
@@ -132,6 +133,18 @@ impl Database for AwsDatabase {
 
     async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
         AwsDatabase::restart_any(self.rds(), replica.as_str()).await
+    }
+
+    async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError> {
+        proxy::describe(self.rds(), proxy).await
+    }
+
+    async fn register(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError> {
+        proxy::register(self.rds(), proxy, replica).await
+    }
+
+    async fn deregister(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError> {
+        proxy::deregister(self.rds(), proxy, replica).await
     }
 
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {

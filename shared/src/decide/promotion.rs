@@ -12,15 +12,18 @@
 mod activate;
 mod clear;
 pub mod home;
+mod proxy;
 mod rehearse;
 mod settings;
 
 use std::fmt;
 
+use crate::plan::{Database, Plan};
 use crate::ports::Instance;
 
-pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, changes_due};
+pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, behind_a_proxy, changes_due};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
+pub use proxy::{ProxyRefusal, ProxyWait};
 pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
 pub use settings::unsettled;
 
@@ -59,6 +62,31 @@ fn readiness(name: &str, instance: &Instance) -> Readiness {
         status if status.starts_with("incompatible-") || status.starts_with("inaccessible-encryption") => Readiness::Broken,
         status => Readiness::Busy(Busy { instance: name.to_owned(), status: status.to_owned() }),
     }
+}
+
+/// What a promotion waits for where the plan has an order, in either Region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct After {
+    pub database: String,
+    /// It is promoted already, and nobody has proven it yet.
+    pub promoted: bool,
+}
+
+impl fmt::Display for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { database, promoted } = self;
+        let is = if *promoted { "is promoted and not yet proven" } else { "is not promoted yet" };
+        write!(f, "the plan's `after`: {database} must be proven first, and it {is}; a plan without it and `replan` end the waiting")
+    }
+}
+
+/// The database that must be proven first, where it is not. One that no secret opens is proven by nobody: its promotion is all there is.
+fn waits_for(plan: &Plan, database: &Database, promoted: impl Fn(&str) -> bool, proven: impl Fn(&str) -> bool) -> Option<After> {
+    let first = plan.database(database.after.as_deref()?)?;
+    let provable = plan.secrets.iter().any(|secret| secret.database == first.name);
+    let promoted = promoted(&first.name);
+    let done = if provable { proven(&first.name) } else { promoted };
+    (!done).then(|| After { database: first.name.clone(), promoted })
 }
 
 /// What a person does about an instance that is broken.

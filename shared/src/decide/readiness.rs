@@ -28,7 +28,7 @@ use super::promotion::{Acceptance, Candidate, ClearanceRefusal, Cleared, GivenUp
 use super::traffic::{StopStep, Users, stop, users};
 use crate::look::{ComputeSight, DatabaseSight, Read, SecretSight, TrafficSight};
 use crate::plan::{Database, Plan};
-use crate::ports::{CallError, Fetched, Found, GroupName, Instance, LagSample, Resolved, Setback, Subscriber, Topic, Why};
+use crate::ports::{CallError, Fetched, Found, GroupName, Instance, LagSample, Proxy, Resolved, Setback, Subscriber, Topic, Why};
 use crate::run::Run;
 use crate::state::{CopyStep, FrozenLag, Place, Snapshot};
 
@@ -42,6 +42,7 @@ pub struct Things {
     pub compute: ComputeSight,
     /// By the plan's name of the database.
     pub replicas: Found<String, Instance>,
+    pub proxies: Found<String, Proxy>,
     pub secrets: SecretSight,
     /// The STOP object, asked for without credentials.
     pub stop: Fetched,
@@ -142,7 +143,9 @@ impl Seen {
         }
         [
             judged(&self.compute, |seen| things::compute(plan, seen)),
-            judged(&self.databases, |seen| [things::replicas(plan, &seen.replicas), things::quotas(&seen.quotas)].concat()),
+            judged(&self.databases, |seen| {
+                [things::replicas(plan, &seen.replicas), things::proxies(plan, &seen.proxies), things::quotas(&seen.quotas)].concat()
+            }),
             judged(&self.secrets, |seen| things::secrets(plan, seen)),
             judged(&self.traffic, |seen| things::stop(plan, &seen.public).into_iter().collect()),
         ]

@@ -8,7 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, HomeId, HomeOf, LeftId, RebuiltOf, Snapshotted};
+use super::{CallError, HomeId, HomeOf, LeftId, Proxy, ProxyId, RebuiltOf, Snapshotted};
 use crate::plan;
 use crate::run::RunId;
 use crate::state::{Endpoint, ReplicaShape};
@@ -40,6 +40,15 @@ pub trait Database {
 
     /// Restarts it without a failover to its standby in the other zone: what a parameter group waits for.
     async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError>;
+
+    /// The plan's proxy with its target; `None` where the standby Region has no such proxy.
+    async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError>;
+
+    /// Makes the promoted instance the proxy's target. One that is registered already is ours.
+    async fn register(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError>;
+
+    /// Takes it out again; what is not there is no target either.
+    async fn deregister(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError>;
 
     /// Begins a disposable replica of the replica. One that is there already under this name is ours: the name says which run.
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError>;

@@ -6,6 +6,7 @@ mod database;
 mod home;
 mod journal;
 mod notices;
+mod proxy;
 mod reached;
 mod reports;
 mod secrets;
@@ -18,6 +19,7 @@ pub use database::{
 pub use home::{BadLsn, Compared, Difference, HomeId, HomeOf, LeftId, LeftRows, Lsn, OWN_TABLES, Position, RebuiltOf, Snapshotted, Table, Tables};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Audience, Notice, Notices, Subscriber, Topic};
+pub use proxy::{Proxy, ProxyId, ProxyTarget};
 pub use reached::{Reached, Telling};
 pub use reports::{Reports, Validate};
 pub use secrets::{DISPOSABLE_PREFIX, Described, DisposableName, HomeSecret, Login, LoginError, Proof, Rotating, SecretName, Secrets, Seen, Stage};

@@ -47,6 +47,8 @@ pub struct HomeStep {
     pub promoted_at: Option<Timestamp>,
     pub backups_on_at: Option<Timestamp>,
 
+    /// The standby's proxy was seen without the writer that served.
+    pub proxy_freed_at: Option<Timestamp>,
     /// The name that the writer which served is given, written before it is renamed.
     pub standby_left: Option<String>,
     pub standby_snapshot_at: Option<Timestamp>,

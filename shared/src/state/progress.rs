@@ -77,6 +77,8 @@ pub struct DatabaseStep {
     /// `available`, source gone, nothing pending.
     pub promoted_at: Option<Timestamp>,
     pub endpoint: Option<Endpoint>,
+    /// Where applications reach it, where the plan has a proxy before it.
+    pub proxy: ProxyStep,
     pub backups_on_at: Option<Timestamp>,
     /// Deletion protection was seen as the plan has it; so with the three below. A run may be over before.
     pub protected_at: Option<Timestamp>,
@@ -84,6 +86,14 @@ pub struct DatabaseStep {
     pub class_changed_at: Option<Timestamp>,
     pub parameters_at: Option<Timestamp>,
     pub restart: RestartStep,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProxyStep {
+    /// Its target, the promoted instance, was seen available.
+    pub available_at: Option<Timestamp>,
+    pub endpoint: Option<Endpoint>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

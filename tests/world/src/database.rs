@@ -9,6 +9,7 @@
 //! What a failback does in both Regions is in `home`, the rows that instances hold in [`crate::data`].
 
 mod home;
+mod proxy;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,8 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use relight::clock::Clock;
 use relight::plan::Plan;
 use relight::ports::{
-    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, ParameterGroup, PrimaryId, Quota,
-    RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
+    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, ParameterGroup, PrimaryId, Proxy,
+    ProxyId, Quota, RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
 };
 use relight::state::{Endpoint, Place, ReplicaShape};
 
@@ -74,6 +75,7 @@ struct Rds {
     /// Hosts that were renamed, old and new, for whoever keeps users by host.
     renamed: Vec<(String, String)>,
     lag: BTreeMap<String, LagFeed>,
+    proxies: BTreeMap<String, proxy::HeldProxy>,
     /// DB instances that the account may have in the standby Region.
     most_instances: usize,
     promotion: SignedDuration,
@@ -131,6 +133,7 @@ impl DatabaseWorld {
             renamed: Vec::new(),
             most_instances: 40,
             lag: BTreeMap::new(),
+            proxies: proxy::of(plan),
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
             copies_lack: None,
@@ -435,6 +438,18 @@ impl Database for DatabaseWorld {
 
     async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
         self.restart_any(Place::Standby, replica.as_str())
+    }
+
+    async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError> {
+        self.look_at_proxy(proxy)
+    }
+
+    async fn register(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError> {
+        self.register_target(proxy, replica)
+    }
+
+    async fn deregister(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError> {
+        self.deregister_target(proxy, replica)
     }
 
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {

@@ -10,11 +10,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::proxy::{ProxyDue, ProxyRefusal, ProxyWait, door};
 use super::settings::{self, Parameters, retention, unsettled};
-use super::{Busy, Readiness, readiness};
+use super::{After, Busy, Readiness, readiness, waits_for};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
-use crate::ports::{Instance, InstanceChange};
+use crate::ports::{Instance, InstanceChange, Proxy};
 use crate::run::Run;
 use crate::state::{DatabaseStep, Head, HoldSwitch, Snapshot};
 
@@ -31,6 +32,8 @@ pub struct Activation<'a> {
     pub database: &'a Database,
     pub step: &'a DatabaseStep,
     pub replica: Option<&'a Instance>,
+    /// Looked at only where [`behind_a_proxy`] says that it is not done yet.
+    pub proxy: Option<&'a Proxy>,
     pub now: Timestamp,
 }
 
@@ -43,6 +46,10 @@ pub enum PromotionStep {
     },
     /// Seen: the instance is a writer of its own.
     Promoted,
+    /// Make it the target of the plan's proxy.
+    Register,
+    /// Seen: users can come through the proxy.
+    Available,
     /// In one call.
     Change(InstanceChange),
     BackupsOn,
@@ -64,7 +71,7 @@ pub fn activate(activation: &Activation<'_>) -> Decision<PromotionStep, Activati
         return Decision::Refuse(ActivationRefusal::Gone { replica: database.replica.clone() });
     };
     if step.promoted_at.is_some() {
-        return finish(activation, instance);
+        return served(activation, instance);
     }
     if instance.is_promoted() {
         return Decision::Act(vec![PromotionStep::Promoted]);
@@ -74,9 +81,11 @@ pub fn activate(activation: &Activation<'_>) -> Decision<PromotionStep, Activati
         return Decision::Refuse(ActivationRefusal::Broken { replica: database.replica.clone(), status: instance.status.clone() });
     }
     match sending(instance, step.promote_attempt_at, step.promote_called_at, activation.now) {
-        Sending::First => match ready {
-            Readiness::Busy(busy) => activation.wait(ActivationWait::Busy(busy)),
-            Readiness::Ready | Readiness::Broken => activation.promote(false),
+        Sending::First => match (activation.waits_for(), ready) {
+            // The other one says by itself what takes it so long.
+            (Some(after), _) => Decision::Wait(ActivationWait::After(after)),
+            (None, Readiness::Busy(busy)) => activation.wait(ActivationWait::Busy(busy)),
+            (None, Readiness::Ready | Readiness::Broken) => activation.promote(false),
         },
         Sending::Again => activation.promote(true),
         Sending::Unanswered => activation.wait(ActivationWait::Unanswered { replica: database.replica.clone() }),
@@ -103,6 +112,28 @@ pub(super) fn sending(instance: &Instance, attempt: Option<Timestamp>, called: O
         (Some(_), None) if untouched => Sending::Unanswered,
         (Some(_), _) => Sending::Underway,
     }
+}
+
+/// Promoted: the door for users first, since they wait for it. While it opens the instance becomes what else the plan says: RDS registers a
+/// target that is being modified or backed up, too.
+fn served(activation: &Activation<'_>, instance: &Instance) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+    let Activation { database, step, .. } = activation;
+    let Some(name) = behind_a_proxy(database, step) else { return finish(activation, instance) };
+    let closed = match door(database, name, activation.proxy) {
+        ProxyDue::Register => return Decision::Act(vec![PromotionStep::Register]),
+        ProxyDue::Available => return Decision::Act(vec![PromotionStep::Available]),
+        ProxyDue::Wait(wait) => activation.wait(ActivationWait::Proxy(wait)),
+        ProxyDue::Refuse(refusal) => Decision::Refuse(ActivationRefusal::Proxy(refusal)),
+    };
+    match finish(activation, instance) {
+        Decision::Act(steps) => Decision::Act(steps),
+        _ => closed,
+    }
+}
+
+/// The plan's proxy, until it was seen to reach the promoted database.
+pub fn behind_a_proxy<'a>(database: &'a Database, step: &DatabaseStep) -> Option<&'a str> {
+    database.proxy.as_deref().filter(|_| step.promoted_at.is_some() && step.proxy.available_at.is_none())
 }
 
 /// Promoted: first what nobody notices, so that the run can close; what restarts the instance or slows it down comes after the proof and
@@ -159,6 +190,12 @@ impl Activation<'_> {
         }
     }
 
+    fn waits_for(&self) -> Option<After> {
+        let progress = &self.snapshot.progress;
+        let promoted = |name: &str| progress.promotion.databases.get(name).is_some_and(|step| step.promoted_at.is_some());
+        waits_for(self.plan, self.database, promoted, |name| progress.rotation.proven.contains_key(name))
+    }
+
     fn changing(&self, what: InstanceChange, instance: &Instance) -> ActivationWait {
         // Backups that are on and not yet in force are no change to be asked for any more.
         let what = if what.is_nothing() { InstanceChange::backups(retention(self.database)) } else { what };
@@ -203,10 +240,14 @@ pub enum ActivationWait {
     Held { by: String, until: Timestamp },
     #[error("{0}")]
     Busy(Busy),
+    #[error("{0}")]
+    After(After),
     #[error("the call that promotes {replica} got no answer; it is sent again only if the replica stays untouched for 60 s")]
     Unanswered { replica: String },
     #[error("{replica} is being promoted, it is {status}")]
     Promoting { replica: String, status: String },
+    #[error("{0}")]
+    Proxy(ProxyWait),
     #[error("{replica} gets {what}; it is {status}")]
     Changing { replica: String, what: InstanceChange, status: String },
     #[error("{what}: last, since it restarts the database or slows it down; the database must be proven and traffic open before")]
@@ -232,6 +273,8 @@ impl ActivationWait {
 pub enum ActivationRefusal {
     #[error("the standby Region has no instance {replica} any more; restore it from a backup under this name, or correct the plan and say `replan`")]
     Gone { replica: String },
+    #[error("{0}")]
+    Proxy(ProxyRefusal),
     #[error("{replica} is {status}, which does not pass by itself; {}, or correct the plan and say `replan`", super::remedy(status))]
     Broken { replica: String, status: String },
     #[error(

@@ -16,10 +16,10 @@ use jiff::Timestamp;
 
 use super::activate::{Sending, sending};
 use super::settings::{Parameters, parameters, retention};
-use super::{Busy, Readiness, readiness};
+use super::{After, Busy, Readiness, readiness, waits_for};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
-use crate::ports::{Instance, InstanceChange};
+use crate::ports::{Instance, InstanceChange, Proxy};
 use crate::run::Run;
 use crate::state::{HomeStep, Memory, RestartStep, Snapshot};
 
@@ -37,6 +37,8 @@ pub struct Homecoming<'a> {
     pub left: Option<&'a Instance>,
     /// Under the plan's name in the standby Region; looked at while restoring.
     pub standby: Option<&'a Instance>,
+    /// The plan's proxy in the standby Region; looked at while restoring.
+    pub proxy: Option<&'a Proxy>,
     pub now: Timestamp,
 }
 
@@ -68,6 +70,10 @@ pub enum HomeMove {
     Promoted,
     TurnBackupsOn(u32),
     BackupsOn,
+    /// Take the writer that served out of the standby's proxy.
+    FreeProxy,
+    /// Seen without it.
+    ProxyFree,
     Rebuild,
     Rebuilt,
     /// In one call.
@@ -77,6 +83,15 @@ pub enum HomeMove {
 }
 
 pub type HomeDue = Decision<HomeMove, HomeWait, HomeRefusal>;
+
+impl Homecoming<'_> {
+    fn waits_for(&self) -> Option<After> {
+        let progress = &self.snapshot.progress;
+        let promoted = |name: &str| progress.promotion.home.get(name).is_some_and(|step| step.promoted_at.is_some());
+        let proven = |name: &str| progress.rotation.home.databases.get(name).is_some_and(|step| step.proven_at.is_some());
+        waits_for(self.plan, self.database, promoted, proven)
+    }
+}
 
 /// Preparing: what is due in the primary Region.
 pub fn prepare(homecoming: &Homecoming<'_>) -> HomeDue {
@@ -215,8 +230,11 @@ pub fn switch(homecoming: &Homecoming<'_>) -> HomeDue {
     // Writes pause: what was not even taken need not lie untouched for a minute before it is sent again.
     let attempt = step.promote_attempt_at.filter(|_| !step.throttled);
     match (sending(home, attempt, step.promote_called_at, *now), ready) {
-        (Sending::First, Readiness::Busy(busy)) => Decision::Wait(HomeWait::Busy(busy)),
-        (Sending::First, _) => promote(false),
+        (Sending::First, ready) => match (homecoming.waits_for(), ready) {
+            (Some(after), _) => Decision::Wait(HomeWait::After(after)),
+            (None, Readiness::Busy(busy)) => Decision::Wait(HomeWait::Busy(busy)),
+            (None, _) => promote(false),
+        },
         (Sending::Again, _) => promote(true),
         (Sending::Unanswered, _) => Decision::Wait(HomeWait::Unanswered { instance: name.clone() }),
         (Sending::Underway, _) => Decision::Wait(HomeWait::Promoting { instance: name.clone(), status: home.status.clone() }),
@@ -233,6 +251,11 @@ pub fn restore(homecoming: &Homecoming<'_>) -> HomeDue {
     }
     if step.replica_ready_at.is_some() {
         return Decision::Done;
+    }
+    // Users are home. While it still has its name: RDS knows the target by it.
+    if step.standby_left_at.is_none() && step.proxy_freed_at.is_none() && database.proxy.is_some() {
+        let registered = homecoming.proxy.is_some_and(|proxy| proxy.target(&database.replica).is_some());
+        return act(if registered { HomeMove::FreeProxy } else { HomeMove::ProxyFree });
     }
     if step.standby_left_at.is_none() {
         return set_aside_standby(homecoming);
@@ -324,6 +347,7 @@ fn broken(name: &str, instance: &Instance) -> HomeDue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HomeWait {
     Busy(Busy),
+    After(After),
     Renaming { from: String, to: String },
     NotReplicating { instance: String, status: String },
     Held { by: String, until: Timestamp },
@@ -337,6 +361,7 @@ impl fmt::Display for HomeWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HomeWait::Busy(busy) => write!(f, "{busy}"),
+            HomeWait::After(after) => write!(f, "{after}"),
             HomeWait::Renaming { from, to } => write!(f, "{from} is being renamed to {to}"),
             HomeWait::NotReplicating { instance, status } if status.is_empty() => write!(f, "{instance} does not replicate yet"),
             HomeWait::NotReplicating { instance, status } => {

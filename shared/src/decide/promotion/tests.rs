@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::decide::Decision;
 use crate::plan::{Plan, UnknownLag};
-use crate::ports::{CopyId, InstanceChange};
+use crate::ports::{CopyId, InstanceChange, Proxy};
 use crate::run::{Mode, Phase, Run, RunId, Said, Words};
 use crate::state::{CopyStep, DatabaseStep, Endpoint, FrozenLag, HoldSwitch, Snapshot};
 
@@ -193,6 +193,8 @@ mod clearance {
 mod activation {
     use super::*;
 
+    mod order;
+    mod proxy;
     mod settings;
 
     #[derive(Default)]
@@ -207,9 +209,18 @@ mod activation {
         }
 
         fn decide_by(&self, plan: Plan, replica: Option<&Instance>) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+            self.behind(plan, replica, None)
+        }
+
+        fn behind(
+            &self,
+            plan: Plan,
+            replica: Option<&Instance>,
+            proxy: Option<&Proxy>,
+        ) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
             let run = run(Mode::Failover, Phase::Activating);
-            let database = &plan.databases[0];
-            activate(&Activation { plan: &plan, snapshot: &self.snapshot, run: &run, database, step: &self.step, replica, now: now() })
+            let (database, step, snapshot) = (&plan.databases[0], &self.step, &self.snapshot);
+            activate(&Activation { plan: &plan, snapshot, run: &run, database, step, replica, proxy, now: now() })
         }
 
         fn attempted(seconds: i64) -> Situation {

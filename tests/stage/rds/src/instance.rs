@@ -204,6 +204,11 @@ impl Inner {
                 source.key = to.clone();
             }
         }
+        for target in state.proxies.values_mut().filter_map(|proxy| proxy.target.as_mut()) {
+            if target.instance == *from {
+                target.instance = to.clone();
+            }
+        }
         if let Some(set) = state.disturbances.remove(from) {
             state.disturbances.insert(to.clone(), set);
         }

@@ -5,6 +5,7 @@ use crate::endpoint::{Admits, Endpoint, Gate};
 use crate::error::Error;
 use crate::fault::{Fault, PromotionFault};
 use crate::link::{Link, Passage};
+use crate::proxy::Proxy;
 use crate::server::{Phase, Server};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -175,6 +176,7 @@ pub(crate) struct Disturbance {
 pub(crate) struct State {
     pub(crate) instances: BTreeMap<Key, Instance>,
     pub(crate) snapshots: BTreeMap<Key, Snapshot>,
+    pub(crate) proxies: BTreeMap<Key, Proxy>,
     pub(crate) disturbances: HashMap<Key, Disturbance>,
     /// One a name, and for good: an instance that gets the name of an older one has its address, as RDS's host names have it.
     pub(crate) endpoints: BTreeMap<Key, Endpoint>,
@@ -236,6 +238,9 @@ impl State {
             let groups = self.instances.get(key).map(|instance| instance.record.security_groups.as_slice()).unwrap_or_default();
             let login_delay = self.disturbances.get(key).map(|set| set.login_delay).unwrap_or_default();
             endpoint.set(Gate { dark: dark_regions.contains(&key.region), admits: self.admits(groups), login_delay });
+        }
+        for (key, proxy) in &self.proxies {
+            proxy.endpoint.set(Gate { dark: dark_regions.contains(&key.region), ..Gate::default() });
         }
         for (key, instance) in &self.instances {
             let set = self.disturbances.get(key).copied().unwrap_or_default();

@@ -253,6 +253,12 @@ impl Needs<'_> {
                     snapshot.or(db).unwrap_or_else(|| self.arn("snapshot:*"))
                 }
                 "DescribeDBParameterGroups" | "DescribeDBParameters" => self.named("DBParameterGroupName", "pg:").unwrap_or_else(|| self.arn("pg:*")),
+                // The ids in the ARNs of proxies and their groups are AWS's own: a policy can only hold a wildcard there.
+                "DescribeDBProxies" => self.arn("db-proxy:0ec5id"),
+                "DescribeDBProxyTargets" => {
+                    self.on(self.arn("target-group:0ec5id"))?;
+                    self.arn("db-proxy:0ec5id")
+                }
                 "DescribeDBSubnetGroups" => self.named("DBSubnetGroupName", "subgrp:").unwrap_or_else(|| self.arn("subgrp:*")),
                 _ => "*".to_owned(),
             };
@@ -261,6 +267,13 @@ impl Needs<'_> {
         let mut resources: Vec<String> = match operation {
             "AddTagsToResource" | "RemoveTagsFromResource" | "ListTagsForResource" => {
                 vec![self.call.text("ResourceName")?.to_owned()]
+            }
+            // As the service authorization reference has them: the instance is a resource of the second alone.
+            "RegisterDBProxyTargets" => vec![self.arn("target-group:0ec5id")],
+            "DeregisterDBProxyTargets" => {
+                let fields = self.call.params.as_object()?.iter().filter(|(field, _)| field.starts_with("DBInstanceIdentifiers."));
+                let instances = fields.filter_map(|(_, name)| Some(self.arn(&format!("db:{}", name.as_str()?))));
+                instances.chain([self.arn("db-proxy:0ec5id"), self.arn("target-group:0ec5id")]).collect()
             }
             "FailoverGlobalCluster" | "SwitchoverGlobalCluster" | "RemoveFromGlobalCluster" => {
                 let cluster = self.named("TargetDbClusterIdentifier", "cluster:").or_else(|| self.named("DbClusterIdentifier", "cluster:"));

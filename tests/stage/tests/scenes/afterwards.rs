@@ -16,6 +16,7 @@ instance_class = "db.t4g.medium"
 multi_az = true
 deletion_protection = true
 parameter_group = "shop-orders-serving"
+proxy = "shop-orders"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +42,8 @@ async fn the_promoted_database_becomes_what_the_plan_says_and_an_old_writer_that
         })
         .await?;
 
+        until("applications behind the proxy", Duration::from_secs(60), async || through_the_proxy(stage).await).await?;
+
         stage.return_primary().await?;
         let quarantine = stage.workload.plan.databases[0].quarantine_security_group.clone().unwrap_or_default();
         // Tried each minute, here as in AWS.
@@ -55,6 +58,26 @@ async fn the_promoted_database_becomes_what_the_plan_says_and_an_old_writer_that
         assert_promoted_once(stage).await
     })
     .await;
+}
+
+/// What the application reads leads to the proxy, which has the promoted instance as its target; the admin's leads to the instance.
+async fn through_the_proxy(stage: &Stage) -> Result<(), String> {
+    let clients = stage.clients(STANDBY);
+    let proxies = clients.rds.describe_db_proxies().db_proxy_name("shop-orders").send().await.map_err(|error| format!("{error:?}"))?;
+    let endpoint = proxies.db_proxies().first().and_then(|proxy| proxy.endpoint()).unwrap_or_default().to_owned();
+    let targets = clients.rds.describe_db_proxy_targets().db_proxy_name("shop-orders").send().await.map_err(|error| format!("{error:?}"))?;
+    assert_eq!(targets.targets().first().and_then(|target| target.rds_resource_id()), Some("shop-orders-replica"));
+    let instance = described(stage, STANDBY, "shop-orders-replica").await?.endpoint.ok_or("it has no endpoint")?;
+    let instance = format!("{}:{}", instance.address().unwrap_or_default(), instance.port().unwrap_or_default());
+    for (secret, expected) in [("shop/orders/app", &endpoint), ("shop/orders/admin", &instance)] {
+        let value = clients.secrets.get_secret_value().secret_id(secret).send().await.map_err(|error| format!("{error:?}"))?;
+        let value: serde_json::Value = serde_json::from_str(value.secret_string().unwrap_or_default()).map_err(|error| error.to_string())?;
+        is(expected, &format!("{}:{}", value["host"].as_str().unwrap_or_default(), value["port"]))?;
+    }
+    let run = stage.snapshot().await.map_err(|error| error.to_string())?.head.run.ok_or("no run")?;
+    let history = format!("{:?}", stage.history(&run.id).await.map_err(|error| error.to_string())?);
+    assert!(history.contains("takes writes through its proxy, with shop/orders/app"), "{history}");
+    if history.contains("rotated: the new version is AWSCURRENT") { Ok(()) } else { Err("not rotated yet".to_owned()) }
 }
 
 fn is(wanted: &str, found: &str) -> Result<(), String> {

@@ -2,7 +2,8 @@
 
 use relight::plan::{self, Plan};
 use relight::ports::{
-    CallError, Database, HomeId, HomeOf, HomeSecret, Instance, InstanceChange, LeftId, RebuiltOf, ReplicaId, Secrets, Snapshotted, Stage, Why,
+    CallError, Database, HomeId, HomeOf, HomeSecret, Instance, InstanceChange, LeftId, ProxyId, ProxyTarget, RebuiltOf, ReplicaId, Secrets,
+    Snapshotted, Stage, Why,
 };
 use relight::run::RunId;
 use relight::secret::SecretValue;
@@ -20,7 +21,12 @@ pub(crate) async fn home_database<D: Database>(rds: &D, plan: &Plan) {
     let database = &plan.databases[0];
     let (home, replica) = (HomeId::of(plan, database), ReplicaId::of(database));
     let shape = rds.replica(&replica).await.expect("a look").expect("the replica is there").shape();
+    let proxy = ProxyId::of(&plan::Database { proxy: Some(super::PROXY.to_owned()), ..database.clone() }).expect("a proxy");
+    assert_eq!(rds.proxy(&proxy).await.expect("a look").expect("the proxy is there").targets, [], "none in peace");
+    let refused = rds.register(&proxy, &replica).await;
+    assert!(matches!(&refused, Err(CallError { why: Why::State(_), .. })), "a replica is no target: {refused:?}");
     promoted_replica(rds, &replica).await;
+    behind_a_proxy(rds, database, &proxy, &replica).await;
     let serving = changed(rds, &replica).await;
     let old = rds.home(&home).await.expect("a look").expect("the old writer is there");
     assert!(old.source.is_none() && old.endpoint.is_some(), "{old:?}");
@@ -77,6 +83,28 @@ pub(crate) async fn home_database<D: Database>(rds: &D, plan: &Plan) {
     assert_eq!((&rebuilt.class, &rebuilt.security_groups, &rebuilt.endpoint), (&shape.class, &serving.security_groups, &serving.endpoint));
     let as_before = (Some(rebuilt.multi_az), Some(rebuilt.deletion_protection));
     assert_eq!(as_before, (shape.multi_az, shape.deletion_protection), "as the replica was, and not as the writer that served");
+}
+
+/// A promoted instance becomes the target of a proxy once, and none again.
+async fn behind_a_proxy<D: Database>(rds: &D, database: &plan::Database, proxy: &ProxyId, replica: &ReplicaId) {
+    let nobody = ProxyId::of(&plan::Database { proxy: Some("nobody".to_owned()), ..database.clone() }).expect("a proxy");
+    assert_eq!(rds.proxy(&nobody).await.expect("a look"), None);
+    let missing = rds.register(&nobody, replica).await;
+    assert!(matches!(&missing, Err(CallError { why: Why::NotFound(_), .. })), "{missing:?}");
+    for _ in 0..2 {
+        rds.register(proxy, replica).await.expect("registered, once");
+    }
+    let seen = rds.proxy(proxy).await.expect("a look").expect("there");
+    assert!(seen.endpoint.is_some() && !seen.target(replica.as_str()).expect("its target").is_available(), "not at once: {seen:?}");
+    eventually("the target available", async || {
+        let seen = rds.proxy(proxy).await.expect("a look").ok_or("not there")?;
+        if seen.target(replica.as_str()).is_some_and(ProxyTarget::is_available) { Ok(()) } else { Err(format!("{seen:?}")) }
+    })
+    .await;
+    for _ in 0..2 {
+        rds.deregister(proxy, replica).await.expect("taken out, once");
+    }
+    assert_eq!(rds.proxy(proxy).await.expect("a look").expect("there").targets, []);
 }
 
 /// What a plan may ask of an instance that serves: each is seen only once it is in force.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ports::{Instance, ParameterGroup};
+use crate::ports::{Instance, ParameterGroup, Proxy, ProxyTarget};
 use crate::run::{Mode, Phase};
 use crate::situations::{Situation, at};
 use crate::state::{HoldSwitch, ReplicaShape};
@@ -27,6 +27,7 @@ struct Sight {
     home: Option<Instance>,
     left: Option<Instance>,
     standby: Option<Instance>,
+    proxy: Option<Proxy>,
 }
 
 impl Sight {
@@ -44,6 +45,7 @@ impl Sight {
             home: self.home.as_ref(),
             left: self.left.as_ref(),
             standby: self.standby.as_ref(),
+            proxy: self.proxy.as_ref(),
             now: at(100),
         };
         rule(&homecoming)
@@ -163,7 +165,7 @@ fn the_standby_gets_its_replica_back_after_backups_at_home_and_with_backups_of_i
         (rebuilt, None, None, Some(backed), HomeMove::ReplicaReady),
     ];
     for (step, home, left, standby, due) in table {
-        assert_eq!(Sight { step, home, left, standby }.judge(Phase::Restoring, restore), act(due));
+        assert_eq!(Sight { step, home, left, standby, proxy: None }.judge(Phase::Restoring, restore), act(due));
     }
 }
 
@@ -235,4 +237,42 @@ fn nothing_is_renamed_in_the_standby_that_somebody_else_already_made_a_replica_o
     assert_eq!(look(Some(replica_of("orders"))), act(HomeMove::Aside));
     assert!(matches!(look(Some(replica_of("somebody"))), Decision::Refuse(HomeRefusal::NotOurs { .. })));
     assert!(matches!(look(None), Decision::Refuse(HomeRefusal::NoWriter { .. })));
+}
+
+#[test]
+fn a_promotion_at_home_keeps_the_plans_order() {
+    let mut situation = Situation::run(Mode::Failback, Phase::Switching);
+    let mut second = situation.plan.databases[0].clone();
+    (second.name, second.primary, second.replica) = ("users".to_owned(), "users".to_owned(), "users-replica".to_owned());
+    situation.plan.databases.push(second);
+    situation.plan.databases[0].after = Some("users".to_owned());
+    let judge = |promoted_at| {
+        let mut situation = Situation { plan: situation.plan.clone(), ..Situation::run(Mode::Failback, Phase::Switching) };
+        situation.journal.progress.promotion.home.insert("users".to_owned(), HomeStep { promoted_at, ..HomeStep::default() });
+        Sight { home: Some(replica_of("orders-replica")), ..Sight::default() }.judge_in(situation, switch)
+    };
+    let waits = judge(None);
+    assert!(matches!(&waits, Decision::Wait(HomeWait::After(after)) if after.database == "users"), "{waits:?}");
+    assert_eq!(judge(Some(at(50))), act(HomeMove::Promote { retention: 7, again: false }));
+}
+
+#[test]
+fn the_writer_that_served_is_taken_out_of_its_proxy_before_it_loses_its_name() {
+    let behind = |target: &str| Proxy {
+        targets: vec![ProxyTarget { instance: target.to_owned(), state: "AVAILABLE".to_owned(), ..ProxyTarget::default() }],
+        ..Proxy::default()
+    };
+    let judge = |step: HomeStep, proxy| {
+        let mut situation = Situation::run(Mode::Failback, Phase::Restoring);
+        situation.plan.databases[0].proxy = Some("orders-proxy".to_owned());
+        let home = Some(Instance { backup_retention: 0, ..writer("sg-database") });
+        Sight { step, home, standby: Some(writer("sg-database")), proxy, ..Sight::default() }.judge_in(situation, restore)
+    };
+    let on = HomeStep { backups_on_at: Some(at(0)), ..HomeStep::default() };
+    assert_eq!(judge(HomeStep::default(), Some(behind("orders-replica"))), act(HomeMove::TurnBackupsOn(7)), "backups at home come first");
+    assert_eq!(judge(on.clone(), Some(behind("orders-replica"))), act(HomeMove::FreeProxy));
+    assert_eq!(judge(on.clone(), Some(Proxy::default())), act(HomeMove::ProxyFree));
+    assert_eq!(judge(on.clone(), Some(behind("somebody"))), act(HomeMove::ProxyFree), "what others registered is theirs");
+    assert_eq!(judge(on.clone(), None), act(HomeMove::ProxyFree), "a proxy that is gone has no target");
+    assert_eq!(judge(HomeStep { proxy_freed_at: Some(at(1)), ..on }, None), act(HomeMove::Name));
 }

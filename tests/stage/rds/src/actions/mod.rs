@@ -3,6 +3,7 @@
 
 mod delete;
 mod modify;
+mod proxies;
 mod snapshots;
 mod tags;
 
@@ -31,6 +32,10 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
         "StopDBInstance" => stop(inner, region, params).await,
         "StartDBInstance" => start(inner, region, params).await,
         "DeleteDBInstance" => delete::delete(inner, region, params).await,
+        "DescribeDBProxies" => proxies::describe(inner, region, params),
+        "DescribeDBProxyTargets" => proxies::targets(inner, region, params),
+        "RegisterDBProxyTargets" => proxies::register(inner, region, params),
+        "DeregisterDBProxyTargets" => proxies::deregister(inner, region, params),
         "CreateDBSnapshot" => snapshots::create(inner, region, params),
         "DescribeDBSnapshots" => snapshots::describe(inner, region, params),
         "DeleteDBSnapshot" => snapshots::delete(inner, region, params),

@@ -11,6 +11,7 @@ pub mod home;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::decide::promotion::behind_a_proxy;
 use crate::evidence::{Verdict, Word};
 use crate::fold::open;
 use crate::plan::{ActMode, Database, ObserverKind, Plan};
@@ -164,6 +165,9 @@ pub fn missing(plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
             missing.push(format!("database {} is not promoted", database.name));
         } else if step.is_none_or(|step| step.backups_on_at.is_none()) {
             missing.push(format!("database {} has no backups yet", database.name));
+        }
+        if let Some(proxy) = step.and_then(|step| behind_a_proxy(database, step)) {
+            missing.push(format!("database {} is not behind its proxy {proxy} yet", database.name));
         }
         // Only a database that some secret opens can be proven by a login.
         if plan.secrets.iter().any(|secret| secret.database == database.name) && !progress.rotation.proven.contains_key(&database.name) {

@@ -25,8 +25,8 @@ use crate::decide::readiness::Things;
 use crate::nudge::View;
 use crate::plan::Plan;
 use crate::ports::{
-    Audience, CallError, Compute, Database, Described, Fetched, Found, GroupName, GroupState, Instance, LagSample, Quota, ReplicaId, Resolved,
-    Secrets, ServiceName, ServiceState, Setback, Subscriber, Topic, Traffic,
+    Audience, CallError, Compute, Database, Described, Fetched, Found, GroupName, GroupState, Instance, LagSample, Proxy, ProxyId, Quota, ReplicaId,
+    Resolved, Secrets, ServiceName, ServiceState, Setback, Subscriber, Topic, Traffic,
 };
 
 /// Who answers.
@@ -104,6 +104,9 @@ pub struct DatabaseSight {
     pub replicas: Found<String, Instance>,
     #[serde(with = "read")]
     pub lags: Read<String, Vec<LagSample>>,
+    /// The plan's proxies, by the plan's name of the database.
+    #[serde(with = "read", default)]
+    pub proxies: Found<String, Proxy>,
     /// RDS's own, where the plan has a database.
     #[serde(with = "shared")]
     pub quotas: Arc<Result<Vec<Quota>, CallError>>,
@@ -168,8 +171,15 @@ pub async fn databases<D: Database>(plan: &Plan, database: &D, now: Timestamp) -
         (held.name.clone(), samples.map_err(Arc::new))
     }));
     let quotas = async { if plan.databases.is_empty() { Ok(Vec::new()) } else { database.quotas().await } };
-    let (replicas, lags, quotas) = tokio::join!(Box::pin(replicas(plan, database)), Box::pin(lags), Box::pin(quotas));
-    DatabaseSight { replicas, lags: lags.into_iter().collect(), quotas: Arc::new(quotas) }
+    let (replicas, proxies) = (replicas(plan, database), proxies(plan, database));
+    let (replicas, lags, proxies, quotas) = tokio::join!(Box::pin(replicas), Box::pin(lags), Box::pin(proxies), Box::pin(quotas));
+    DatabaseSight { replicas, lags: lags.into_iter().collect(), proxies, quotas: Arc::new(quotas) }
+}
+
+async fn proxies<D: Database>(plan: &Plan, database: &D) -> Found<String, Proxy> {
+    let proxies = plan.databases.iter().filter_map(|held| Some((&held.name, ProxyId::of(held)?)));
+    let looks = proxies.map(async |(name, proxy)| (name.clone(), database.proxy(&proxy).await.map_err(Arc::new)));
+    join_all(looks).await.into_iter().collect()
 }
 
 async fn replicas<D: Database>(plan: &Plan, database: &D) -> Found<String, Instance> {
@@ -205,9 +215,10 @@ pub async fn audience<A: Audience>(audience: &A) -> Read<Topic, Vec<Subscriber>>
 /// What the plan names, as it stands: what `relight plan put` looks at before a plan is in force.
 pub async fn things<C: Compute, D: Database, S: Secrets, T: Traffic>(plan: &Plan, compute: &C, database: &D, held: &S, traffic: &T) -> Things {
     let stop = traffic.stop_as_checkers_see_it(&plan.traffic);
-    let (compute, replicas, secrets, stop) =
-        tokio::join!(Box::pin(resources(plan, compute)), Box::pin(replicas(plan, database)), Box::pin(secrets(plan, held)), Box::pin(stop));
-    Things { compute, replicas, secrets, stop }
+    let (replicas, proxies) = (replicas(plan, database), proxies(plan, database));
+    let (compute, replicas, proxies, secrets, stop) =
+        tokio::join!(Box::pin(resources(plan, compute)), Box::pin(replicas), Box::pin(proxies), Box::pin(secrets(plan, held)), Box::pin(stop));
+    Things { compute, replicas, proxies, secrets, stop }
 }
 
 /// As a list of pairs: a name of two parts is no key in JSON.
@@ -272,6 +283,7 @@ mod tests {
         let databases = DatabaseSight {
             replicas: [("orders".to_owned(), Ok(Some(replica))), ("bills".to_owned(), Ok(None))].into(),
             lags: [("orders".to_owned(), Ok(samples))].into(),
+            proxies: [("orders".to_owned(), Ok(Some(Proxy { status: "available".to_owned(), ..Proxy::default() })))].into(),
             quotas: Arc::new(Ok(vec![Quota { name: "DBInstances".to_owned(), used: 2, max: 40 }])),
         };
         let secrets = SecretSight { secrets: [("shop/app".to_owned(), Ok(Some(Described::default())))].into() };

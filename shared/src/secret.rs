@@ -21,6 +21,9 @@ const POSTGRES_PORT: u16 = 5432;
 const MAINTENANCE_DATABASE: &str = "postgres";
 /// Suffix of the second of two alternating users, as in AWS's own rotation functions.
 const CLONE: &str = "_clone";
+/// Where the database itself listens, `host:port`, in a secret whose `host` is a proxy before it. A proxy lets in whom AWSCURRENT names, so a
+/// rotation could not try AWSPENDING through it.
+const DIRECT: &str = "relight_direct";
 /// PostgreSQL cuts longer names silently, and the wrong user would be meant.
 const LONGEST_NAME: usize = 63;
 
@@ -121,7 +124,22 @@ impl SecretValue {
         // An application that reads a string keeps reading a string.
         let port = if self.text("port").is_some() { endpoint.port.to_string().into() } else { endpoint.port.into() };
         value.set("port", port);
+        value.fields.retain(|(key, _)| key != DIRECT);
         value
+    }
+
+    /// The same for applications that come through a proxy; where the database itself listens stays known.
+    pub fn through(&self, proxy: &Endpoint) -> Result<SecretValue, LoginError> {
+        let Endpoint { host, port } = self.endpoint()?;
+        let mut value = self.at(proxy);
+        value.set(DIRECT, format!("{host}:{port}").into());
+        Ok(value)
+    }
+
+    /// The same for the database itself, whatever stands before it.
+    pub fn direct(&self) -> SecretValue {
+        let known = self.text(DIRECT).and_then(|text| text.rsplit_once(':')).and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        known.map_or_else(|| self.clone(), |(host, port)| self.at(&Endpoint { host: host.to_owned(), port }))
     }
 
     /// The same with another user's name and password, as another version has them.
@@ -285,6 +303,19 @@ mod tests {
 
     fn endpoint() -> Endpoint {
         Endpoint { host: "new.example".to_owned(), port: 6543 }
+    }
+
+    #[test]
+    fn behind_a_proxy_the_database_itself_stays_known_until_the_secret_moves_on() {
+        let proxy = Endpoint { host: "proxy.example".to_owned(), port: 5432 };
+        let through = value(TEXT).at(&endpoint()).through(&proxy).expect("an endpoint");
+        assert_eq!((through.endpoint(), through.direct().endpoint()), (Ok(proxy.clone()), Ok(endpoint())));
+        assert!(through.to_json().ends_with(r#""relight_direct":"new.example:6543"}"#));
+        assert_eq!(through.direct(), value(TEXT).at(&endpoint()), "and nothing else differs");
+        assert_eq!(through.at(&endpoint()), value(TEXT).at(&endpoint()), "where it goes next it says nothing of a proxy");
+        assert_eq!(value(TEXT).direct(), value(TEXT));
+        let odd = value(r#"{"host":"h","relight_direct":"no port"}"#);
+        assert_eq!(odd.direct(), odd);
     }
 
     #[test]

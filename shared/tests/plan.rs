@@ -35,6 +35,49 @@ fn a_plan_survives_the_journal() {
 }
 
 #[test]
+fn what_a_plan_does_not_say_of_an_instance_is_left_as_it_is() {
+    let database = |text: &str| Plan::parse(text).expect("a good plan").databases[0].clone();
+    let silent = database(GOOD);
+    assert_eq!((silent.multi_az, silent.parameter_group, silent.deletion_protection), (None, None, None));
+    let keys = "multi_az = true\nparameter_group = \"orders-serving\"\ndeletion_protection = false\nbackup_retention_days = 7";
+    let said = database(&GOOD.replace("backup_retention_days = 7", keys));
+    assert_eq!((said.multi_az, said.parameter_group.as_deref(), said.deletion_protection), (Some(true), Some("orders-serving"), Some(false)));
+}
+
+/// The example with a second and a third database behind the first.
+fn three(first: &str, second: &str, third: &str) -> String {
+    let more = |name: &str, after: &str| {
+        format!("[[database]]\nname = \"{name}\"\nengine = \"postgres\"\nprimary = \"{name}\"\nreplica = \"{name}-replica\"\n{after}\n\n")
+    };
+    let text = GOOD.replacen("[[secret]]", &format!("{}{}[[secret]]", more("users", second), more("bills", third)), 1);
+    text.replacen("backup_retention_days = 7", &format!("backup_retention_days = 7\n{first}"), 1)
+}
+
+#[test]
+fn databases_may_wait_for_each_other_in_any_order_but_a_circle() {
+    let plan = Plan::parse(&three("", "after = \"orders\"", "after = \"users\"")).expect("a good plan");
+    assert_eq!(plan.databases.iter().map(|database| database.after.as_deref()).collect::<Vec<_>>(), [None, Some("orders"), Some("users")]);
+    Plan::parse(&three("after = \"bills\"", "after = \"bills\"", "")).expect("a good plan, too");
+
+    let found = mistakes(&three("after = \"bills\"", "after = \"orders\"", "after = \"users\""));
+    let keys: Vec<&str> = found.0.iter().map(|mistake| mistake.key.as_str()).collect();
+    assert_eq!(keys, ["database[0].after", "database[1].after", "database[2].after"], "{found}");
+    assert!(found.to_string().contains("`orders` would wait for itself"), "{found}");
+    for (second, said) in [("nobody", "no other [[database]] is named `nobody`"), ("users", "no other [[database]] is named `users`")] {
+        let found = mistakes(&three("", &format!("after = \"{second}\""), "after = \"users\""));
+        assert_eq!(found.0.len(), 1, "{found}");
+        assert!(found.to_string().contains(said), "{found}");
+    }
+}
+
+#[test]
+fn a_proxy_before_two_databases_is_refused() {
+    let found = mistakes(&three("proxy = \"shop\"", "proxy = \"shop\"", ""));
+    assert_eq!(found.0.len(), 1, "{found}");
+    assert!(found.to_string().contains("database[1].proxy: `shop` stands before another database"), "{found}");
+}
+
+#[test]
 fn left_out_objectives_and_policy_take_their_defaults() {
     let plan = Plan::parse(&GOOD.replace("rto = \"15m\"\nrpo = \"5m\"\n", "")).expect("a good plan");
     assert_eq!(plan.objectives.rto.as_mins(), 15);
@@ -52,12 +95,14 @@ fn each_mistake_is_found_on_its_line() {
     one("desired = 3", "desired = 9", "group[0].desired", "9 is not between 2 and 6");
     one("replica = \"shop-orders-replica\"", "replica = \"arn:aws:rds:x\"", "database[0].replica", "no DB instance identifier");
     one("backup_retention_days = 7", "backup_retention_days = 0", "database[0].backup_retention_days", "0 days");
+    one("backup_retention_days = 7", "proxy = \"arn:x\"", "database[0].proxy", "no proxy's name");
     one(
         "heartbeat = \"shop/orders/admin\"",
         "heartbeat = \"shop/users\"",
         "database[0].heartbeat",
         "no [[secret]] of this database is named `shop/users`",
     );
+    one("backup_retention_days = 7", "parameter_group = \"\"", "database[0].parameter_group", "empty");
     one("admin = \"shop/orders/admin\"", "admin = \"elsewhere\"", "secret[1].admin", "not in the plan");
     one("record = \"www.shop.example\"", "record = \"www\"", "traffic.record", "no DNS name");
     one("healthy_url = \"https://standby.shop.example/health\"", "healthy_url = \"standby\"", "traffic.healthy_url", "no URL");

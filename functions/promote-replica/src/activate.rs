@@ -1,13 +1,15 @@
-//! Activating, and after it while a class is due: each database to its end, side by side.
+//! Activating, and after it while changes are due: each database to its end, side by side.
 
 use futures_util::future::{join, join_all};
 use relight::decide::Decision;
-use relight::decide::promotion::{Activation, PromotionStep, activate};
+use relight::decide::promotion::{Activation, PromotionStep, activate, behind_a_proxy, unsettled};
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan;
-use relight::ports::{CallError, Database, EntryKind, GlobalClusters, Instance, InstanceChange, Journal, ReplicaId, Why, Write, Written};
+use relight::ports::{
+    CallError, Database, EntryKind, GlobalClusters, Instance, InstanceChange, Journal, Proxy, ProxyId, ReplicaId, Why, Write, Written,
+};
 use relight::run::Run;
-use relight::state::{DatabaseStep, Key, ReplicaShape};
+use relight::state::{DatabaseStep, Key, ReplicaShape, RestartStep};
 
 use crate::aurora;
 use crate::ledger::Ledger;
@@ -23,21 +25,34 @@ enum Ask<'a> {
     Modify {
         database: &'a plan::Database,
         change: InstanceChange,
+        was: Option<ReplicaShape>,
     },
+    Restart {
+        database: &'a plan::Database,
+    },
+    Register {
+        database: &'a plan::Database,
+        proxy: ProxyId,
+    },
+}
+
+/// What was seen of one database.
+struct Look {
+    replica: Option<Instance>,
+    proxy: Option<Proxy>,
 }
 
 /// The replicas that are not at their end.
 pub(crate) fn due(view: &View) -> impl Iterator<Item = &plan::Database> {
-    view.plan.databases.iter().filter(|database| !database.is_global()).filter(|database| {
-        match view.snapshot.progress.promotion.databases.get(&database.name) {
-            Some(step) => step.backups_on_at.is_none() || (database.instance_class.is_some() && step.class_changed_at.is_none()),
-            None => true,
-        }
+    let replicas = view.plan.databases.iter().filter(|database| !database.is_global());
+    replicas.filter(|database| match view.snapshot.progress.promotion.databases.get(&database.name) {
+        Some(step) => step.backups_on_at.is_none() || unsettled(database, step) || behind_a_proxy(database, step).is_some(),
+        None => true,
     })
 }
 
 pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
-    let looks = join_all(due(view).map(async |database| (database, port.replica(&ReplicaId::of(database)).await)));
+    let looks = join_all(due(view).map(async |database| (database, look(port, view, database).await)));
     let (looks, clusters) = join(looks, aurora::looks(port, view)).await;
 
     let mut ledger = Ledger::open(view, desk);
@@ -49,9 +64,8 @@ pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, vie
     }
 
     // Recorded before it is asked: from here on an answer may be lost.
-    let promotes = asks.iter().any(|ask| matches!(ask, Ask::Promote { .. }));
     let mut guard = Vec::new();
-    if promotes || !taken.is_empty() {
+    if !taken.is_empty() || asks.iter().any(|ask| matches!(ask, Ask::Promote { .. } | Ask::Restart { .. })) {
         guard.push(ledger.unless_the_run_changed()?);
     }
     guard.extend(remember(view, &asks, &ledger)?);
@@ -62,7 +76,7 @@ pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, vie
     let answers = join_all(asks.into_iter().map(async |ask| act(port, ask).await));
     let taken = join_all(taken.into_iter().map(async |ask| aurora::act(port, &view.plan, ask).await));
     let (answers, taken) = join(answers, taken).await;
-    let changed = answers.iter().any(|(ask, _)| matches!(ask, Ask::Modify { .. }));
+    let changed = answers.iter().any(|(ask, _)| matches!(ask, Ask::Modify { .. } | Ask::Restart { .. } | Ask::Register { .. }));
     for (ask, answer) in answers {
         note(&mut ledger, desk, ask, answer);
     }
@@ -74,12 +88,25 @@ pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, vie
     Ok(if changed { Next::Poll } else { ledger.next() })
 }
 
-/// What the replicas were, for the way home: a promotion changes their backups and later their class. The first attempt knows
+async fn look<D: Database>(port: &D, view: &View, database: &plan::Database) -> Result<Look, CallError> {
+    let replica = ReplicaId::of(database);
+    let step = view.snapshot.progress.promotion.databases.get(&database.name);
+    let proxy = ProxyId::of(database).filter(|_| step.is_some_and(|step| behind_a_proxy(database, step).is_some()));
+    let (replica, proxy) = tokio::join!(port.replica(&replica), async {
+        match &proxy {
+            Some(proxy) => port.proxy(proxy).await,
+            None => Ok(None),
+        }
+    });
+    Ok(Look { replica: replica?, proxy: proxy? })
+}
+
+/// What the replicas were, for the way home: a promotion changes their backups, and what follows it the rest. The first touch knows
 /// it; a later one may see what the first has begun.
 fn remember<J: Journal>(view: &View, asks: &[Ask<'_>], ledger: &Ledger<'_, '_, J>) -> Result<Option<Write>, WorkError> {
     let mut memory = view.snapshot.memory.clone();
     for ask in asks {
-        if let Ask::Promote { database, was: Some(was), .. } = ask {
+        if let Ask::Promote { database, was: Some(was), .. } | Ask::Modify { database, was: Some(was), .. } = ask {
             memory.replicas.entry(database.name.clone()).or_insert_with(|| was.clone());
         }
     }
@@ -95,11 +122,11 @@ fn decide<'a, J: Journal>(
     run: &Run,
     desk: &Desk<'_, J>,
     database: &'a plan::Database,
-    look: Result<Option<Instance>, CallError>,
+    look: Result<Look, CallError>,
 ) -> Vec<Ask<'a>> {
     let about = database.id().0;
-    let replica = match look {
-        Ok(replica) => replica,
+    let Look { replica, proxy } = match look {
+        Ok(look) => look,
         Err(error) => {
             ledger.line(EntryKind::Failure, &about, error);
             ledger.wait();
@@ -107,10 +134,19 @@ fn decide<'a, J: Journal>(
         }
     };
     let mut step = ledger.progress.databases.get(&database.name).cloned().unwrap_or_default();
-    let activation = Activation { plan: &view.plan, snapshot: &view.snapshot, run, database, step: &step, replica: replica.as_ref(), now: view.now };
+    let activation = Activation {
+        plan: &view.plan,
+        snapshot: &view.snapshot,
+        run,
+        database,
+        step: &step,
+        replica: replica.as_ref(),
+        proxy: proxy.as_ref(),
+        now: view.now,
+    };
     match activate(&activation) {
         Decision::Act(steps) => {
-            let asks = steps.into_iter().filter_map(|due| take(ledger, desk, database, replica.as_ref(), &mut step, due)).collect();
+            let asks = steps.into_iter().filter_map(|due| take(ledger, desk, database, (replica.as_ref(), proxy.as_ref()), &mut step, due)).collect();
             ledger.progress.databases.insert(database.name.clone(), step);
             asks
         }
@@ -134,7 +170,7 @@ fn take<'a, J: Journal>(
     ledger: &mut Ledger<'_, '_, J>,
     desk: &Desk<'_, J>,
     database: &'a plan::Database,
-    replica: Option<&Instance>,
+    (replica, proxy): (Option<&Instance>, Option<&Proxy>),
     step: &mut DatabaseStep,
     due: PromotionStep,
 ) -> Option<Ask<'a>> {
@@ -148,8 +184,7 @@ fn take<'a, J: Journal>(
                 true => format!("promotes {name} again: the call before it got no answer, and the replica is untouched since"),
             };
             ledger.line(EntryKind::Action, &about, said);
-            let was = replica.map(|replica| ReplicaShape { class: replica.class.clone(), backup_retention: replica.backup_retention });
-            Some(Ask::Promote { database, retention, was })
+            Some(Ask::Promote { database, retention, was: replica.map(Instance::shape) })
         }
         PromotionStep::Promoted => {
             step.endpoint = replica.and_then(|replica| replica.endpoint.clone());
@@ -171,29 +206,66 @@ fn take<'a, J: Journal>(
             ledger.line(EntryKind::Reached, &about, format!("{name} is of class {class}"));
             None
         }
-        PromotionStep::TurnBackupsOn(days) => Some(Ask::Modify { database, change: InstanceChange::Backups(days) }),
-        PromotionStep::ChangeClass(class) => Some(Ask::Modify { database, change: InstanceChange::Class(class) }),
+        PromotionStep::Register => ProxyId::of(database).map(|proxy| Ask::Register { database, proxy }),
+        PromotionStep::Available => {
+            step.proxy.endpoint = proxy.and_then(|proxy| proxy.endpoint.clone());
+            step.proxy.available_at = Some(now);
+            let door = database.proxy.as_deref().unwrap_or_default();
+            ledger.line(EntryKind::Reached, &about, format!("the proxy {door} reaches {name}: its target is AVAILABLE"));
+            desk.tell(format!("database {} behind its proxy", database.name));
+            None
+        }
+        PromotionStep::Protected => {
+            step.protected_at = Some(now);
+            let on = if replica.is_some_and(|replica| replica.deletion_protection) { "on" } else { "off" };
+            ledger.line(EntryKind::Reached, &about, format!("deletion protection of {name} is {on}"));
+            None
+        }
+        PromotionStep::MultiAz => {
+            step.multi_az_at = Some(now);
+            let on = if replica.is_some_and(|replica| replica.multi_az) { "has a standby in another zone" } else { "stands in one zone" };
+            ledger.line(EntryKind::Reached, &about, format!("{name} {on}"));
+            None
+        }
+        PromotionStep::ParametersInForce => {
+            step.parameters_at = Some(now);
+            let group = replica.and_then(|replica| replica.parameter_group.as_ref()).map_or("", |group| group.name.as_str());
+            ledger.line(EntryKind::Reached, &about, format!("parameter group {group} is in force on {name}"));
+            None
+        }
+        PromotionStep::Change(change) => Some(Ask::Modify { database, change, was: replica.map(Instance::shape) }),
+        PromotionStep::Restart { again } => {
+            step.restart = RestartStep { asked_at: Some(now), called_at: None };
+            let again = if again { " again: the call before it got no answer, and nothing happened since" } else { "" };
+            ledger.line(EntryKind::Action, &about, format!("restarts {name} for its parameter group{again}"));
+            Some(Ask::Restart { database })
+        }
     }
 }
 
 async fn act<'a, D: Database>(port: &D, ask: Ask<'a>) -> (Ask<'a>, Result<(), CallError>) {
     let answer = match &ask {
         Ask::Promote { database, retention, .. } => port.promote(&ReplicaId::of(database), *retention).await,
-        Ask::Modify { database, change } => port.modify(&ReplicaId::of(database), change).await,
+        Ask::Modify { database, change, .. } => port.modify(&ReplicaId::of(database), change).await,
+        Ask::Restart { database } => port.restart(&ReplicaId::of(database)).await,
+        Ask::Register { database, proxy } => port.register(proxy, &ReplicaId::of(database)).await,
     };
     (ask, answer)
 }
 
 /// Writes down what became of it. A failure is no end: the state decides, at the next look.
 fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, ask: Ask<'_>, answer: Result<(), CallError>) {
-    let (Ask::Promote { database, .. } | Ask::Modify { database, .. }) = &ask;
+    let (Ask::Promote { database, .. } | Ask::Modify { database, .. } | Ask::Restart { database } | Ask::Register { database, .. }) = &ask;
     let about = database.id().0;
     ledger.wait();
     match (&ask, answer) {
-        (Ask::Promote { .. }, Err(CallError { operation, why: Why::Throttled })) => {
+        (Ask::Promote { .. } | Ask::Restart { .. }, Err(CallError { operation, why: Why::Throttled })) => {
             // Known not to be done, so no attempt: it need not lie untouched for a minute before it is sent again.
             if let Some(step) = ledger.progress.databases.get_mut(&database.name) {
-                step.promote_attempt_at = None;
+                match ask {
+                    Ask::Restart { .. } => step.restart.asked_at = None,
+                    _ => step.promote_attempt_at = None,
+                }
             }
             ledger.line(EntryKind::Failure, &about, CallError::new(operation, Why::Throttled));
         }
@@ -203,11 +275,17 @@ fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, ask: Ask
                 step.promote_called_at = Some(desk.now());
             }
         }
-        (Ask::Modify { change: InstanceChange::Backups(days), .. }, Ok(())) => {
-            ledger.line(EntryKind::Action, &about, format!("turned the backups of {} on, kept for {days} days", database.replica));
+        (Ask::Modify { change, .. }, Ok(())) => {
+            let restarts = if change.class.is_some() { "; it restarts once" } else { "" };
+            ledger.line(EntryKind::Action, &about, format!("changes {}: {change}{restarts}", database.replica));
         }
-        (Ask::Modify { change: InstanceChange::Class(class), .. }, Ok(())) => {
-            ledger.line(EntryKind::Action, &about, format!("changes {} to class {class}; it restarts once", database.replica));
+        (Ask::Register { proxy, .. }, Ok(())) => {
+            ledger.line(EntryKind::Action, &about, format!("made {} the target of the proxy {proxy}", database.replica));
+        }
+        (Ask::Restart { .. }, Ok(())) => {
+            if let Some(step) = ledger.progress.databases.get_mut(&database.name) {
+                step.restart.called_at = Some(desk.now());
+            }
         }
     }
 }

@@ -14,11 +14,11 @@ use relight::decide::promotion::home::{HomeDue, HomeMove, Homecoming, look, prep
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan::{self, Plan};
 use relight::ports::{
-    CallError, Database, EntryKind, Fenced, GlobalClusters, HomeId, HomeOf, Instance, InstanceChange, Journal, LeftId, PrimaryId, RebuiltOf,
-    ReplicaId, Snapshotted, Why, Write, Written,
+    CallError, Database, EntryKind, Fenced, GlobalClusters, HomeId, HomeOf, Instance, InstanceChange, Journal, LeftId, PrimaryId, Proxy, ProxyId,
+    RebuiltOf, ReplicaId, Snapshotted, Why, Write, Written,
 };
 use relight::run::{Mode, Phase, Run};
-use relight::state::{HomeStep, Key, Memory, Place};
+use relight::state::{HomeStep, Key, Memory, Place, RestartStep};
 
 use crate::aurora_home;
 use crate::ledger::Ledger;
@@ -34,8 +34,11 @@ enum Ask {
     Build { like: Option<LeftId> },
     Promote { retention: u32 },
     ModifyHome(InstanceChange),
+    RestartHome,
+    FreeProxy(ProxyId),
     Rebuild { like: LeftId },
     ModifyReplica(InstanceChange),
+    RestartReplica,
 }
 
 /// What stands under which name.
@@ -44,6 +47,7 @@ struct Seen {
     home: Option<Instance>,
     left: Option<Instance>,
     standby: Option<Instance>,
+    proxy: Option<Proxy>,
 }
 
 /// Whether the part has anything to do.
@@ -120,8 +124,14 @@ async fn see<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Dat
             return Ok(Seen::default());
         }
         let (left, replica) = (LeftId::of_standby(&view.plan, database, &run.id), ReplicaId::of(database));
-        let (left, standby) = tokio::join!(port.left(&left), port.replica(&replica));
-        return Ok(Seen { left: left?, standby: standby?, ..Seen::default() });
+        let proxy = ProxyId::of(database).filter(|_| step.standby_left_at.is_none() && step.proxy_freed_at.is_none());
+        let (left, standby, proxy) = tokio::join!(port.left(&left), port.replica(&replica), async {
+            match &proxy {
+                Some(proxy) => port.proxy(proxy).await,
+                None => Ok(None),
+            }
+        });
+        return Ok(Seen { left: left?, standby: standby?, proxy: proxy?, ..Seen::default() });
     }
     let aside = step.left_at.is_some() || step.nothing_left || view.phase() != Some((Mode::Failback, Phase::Preparing));
     if aside {
@@ -173,6 +183,7 @@ fn decide<'a, J: Journal>(
         home: seen.home.as_ref(),
         left: seen.left.as_ref(),
         standby: seen.standby.as_ref(),
+        proxy: seen.proxy.as_ref(),
         now: view.now,
     };
     let due = due(view, run, &homecoming);
@@ -260,6 +271,15 @@ fn take<J: Journal>(
             );
             return Some(Ask::Build { like });
         }
+        HomeMove::ChangeHome(change) => {
+            ledger.line(EntryKind::Action, &about, format!("changes {} in {}: {change}", database.primary, view.plan.primary));
+            return Some(Ask::ModifyHome(change));
+        }
+        HomeMove::RestartHome => {
+            step.restart = RestartStep { asked_at: Some(now), called_at: None };
+            ledger.line(EntryKind::Action, &about, format!("restarts {} in {} for its parameter group", database.primary, view.plan.primary));
+            return Some(Ask::RestartHome);
+        }
         HomeMove::Replicating => {
             step.endpoint = seen.home.as_ref().and_then(|home| home.endpoint.clone());
             step.replicating_at = Some(now);
@@ -293,10 +313,20 @@ fn take<J: Journal>(
             );
             desk.tell(format!("database {} promoted at home", database.name));
         }
-        HomeMove::TurnBackupsOn(days) => return Some(Ask::ModifyHome(InstanceChange::Backups(days))),
+        HomeMove::TurnBackupsOn(days) => return Some(Ask::ModifyHome(InstanceChange::backups(days))),
         HomeMove::BackupsOn => {
             step.backups_on_at = Some(now);
             ledger.line(EntryKind::Reached, &about, format!("backups of {} at home are on", database.primary));
+        }
+        HomeMove::FreeProxy => {
+            let proxy = ProxyId::of(database)?;
+            ledger.line(EntryKind::Action, &about, format!("takes {} out of the proxy {proxy}: users are home", database.replica));
+            return Some(Ask::FreeProxy(proxy));
+        }
+        HomeMove::ProxyFree => {
+            step.proxy_freed_at = Some(now);
+            let proxy = database.proxy.as_deref().unwrap_or_default();
+            ledger.line(EntryKind::Reached, &about, format!("the proxy {proxy} has no target {}", database.replica));
         }
         HomeMove::Rebuild => {
             step.rebuild_requested_at.get_or_insert(now);
@@ -311,7 +341,12 @@ fn take<J: Journal>(
             step.rebuilt_at = Some(now);
             ledger.line(EntryKind::Reached, &about, format!("{} replicates from {} again", database.replica, database.primary));
         }
-        HomeMove::TurnReplicaBackupsOn(days) => return Some(Ask::ModifyReplica(InstanceChange::Backups(days))),
+        HomeMove::ChangeReplica(change) => return Some(Ask::ModifyReplica(change)),
+        HomeMove::RestartReplica => {
+            step.replica_restart = RestartStep { asked_at: Some(now), called_at: None };
+            ledger.line(EntryKind::Action, &about, format!("restarts {} for its parameter group", database.replica));
+            return Some(Ask::RestartReplica);
+        }
         HomeMove::ReplicaReady => {
             step.replica_ready_at = Some(now);
             // What it was before it was promoted, it is again.
@@ -365,6 +400,7 @@ fn aside<J: Journal>(turn: &Turn<'_, '_, J>, ledger: &mut Ledger<'_, '_, J>, mem
     }
     let left = old_writer(view, run, database, step);
     step.left_endpoint = seen.left.as_ref().and_then(|left| left.endpoint.clone());
+    step.was = seen.left.as_ref().map(Instance::shape);
     step.left_at = Some(now);
     step.left = Some(left.as_str().to_owned());
     memory.left_writers.insert(database.name.clone(), left.as_str().to_owned());
@@ -389,12 +425,15 @@ async fn act<'a, D: Database>(port: &D, view: &View, run: &Run, database: &'a pl
         }
         Ask::Promote { retention } => port.promote_home(&home, *retention).await.map(|()| Done::Promotion),
         Ask::ModifyHome(change) => port.modify_home(&home, change).await.map(|()| Done::Asked),
+        Ask::RestartHome => port.restart_home(&home).await.map(|()| Done::Restart),
+        Ask::FreeProxy(proxy) => port.deregister(proxy, &replica).await.map(|()| Done::Asked),
         Ask::Rebuild { like } => {
-            let class = view.snapshot.memory.replicas.get(&database.name).map(|shape| shape.class.as_str());
-            let of = RebuiltOf { source: &home, like, class, plan: &plan.name, run: &run.id };
+            let was = view.snapshot.memory.replicas.get(&database.name);
+            let of = RebuiltOf { source: &home, like, was, plan: &plan.name, run: &run.id };
             port.rebuild(&replica, &of).await.map(|()| Done::Asked)
         }
         Ask::ModifyReplica(change) => port.modify(&replica, change).await.map(|()| Done::Asked),
+        Ask::RestartReplica => port.restart(&replica).await.map(|()| Done::Restart),
     };
     (database, ask, answer)
 }
@@ -407,6 +446,7 @@ enum Done {
     Asked,
     Snapshot,
     Promotion,
+    Restart,
 }
 
 /// Writes down what became of it. A failure is no end: the state decides, at the next look.
@@ -416,10 +456,21 @@ fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, database
     let mut step = ledger.progress.home.get(&database.name).cloned().unwrap_or_default();
     match answer {
         Err(error) => {
-            step.throttled = matches!((&ask, &error.why), (Ask::Promote { .. }, Why::Throttled));
+            let throttled = matches!(error.why, Why::Throttled);
+            step.throttled = throttled && matches!(ask, Ask::Promote { .. });
+            match ask {
+                // Known not to be done.
+                Ask::RestartHome if throttled => step.restart.asked_at = None,
+                Ask::RestartReplica if throttled => step.replica_restart.asked_at = None,
+                _ => {}
+            }
             say_once(ledger, &mut step, EntryKind::Failure, &about, error.to_string());
         }
         Ok(Done::Promotion) => step.promote_called_at = Some(desk.now()),
+        Ok(Done::Restart) => {
+            let restart = if matches!(ask, Ask::RestartHome) { &mut step.restart } else { &mut step.replica_restart };
+            restart.called_at = Some(desk.now());
+        }
         Ok(Done::Snapshot) => {
             let Ask::Snapshot(left) = ask else { return };
             let at = if left.place() == Place::Primary { &mut step.snapshot_at } else { &mut step.standby_snapshot_at };

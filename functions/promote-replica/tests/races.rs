@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use promote_replica::PromoteReplica;
 use relight::ports::{
     AddedInstance, CallError, Cluster, ClusterLag, CopyId, CopyOf, Database, Fenced, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, HomeId,
-    HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Quota, Readable, RebuiltOf, Removal, ReplicaId, Snapshotted,
-    StandbyCluster, Takeover,
+    HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Proxy, ProxyId, Quota, Readable, RebuiltOf, Removal, ReplicaId,
+    Snapshotted, StandbyCluster, Takeover,
 };
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
@@ -92,6 +92,22 @@ impl Database for Meanwhile<'_> {
         self.world.modify(replica, change).await
     }
 
+    async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
+        self.world.restart(replica).await
+    }
+
+    async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError> {
+        self.world.proxy(proxy).await
+    }
+
+    async fn register(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError> {
+        self.world.register(proxy, replica).await
+    }
+
+    async fn deregister(&self, proxy: &ProxyId, replica: &ReplicaId) -> Result<(), CallError> {
+        self.world.deregister(proxy, replica).await
+    }
+
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
         self.world.create_copy(copy, of).await
     }
@@ -142,6 +158,10 @@ impl Database for Meanwhile<'_> {
 
     async fn modify_home(&self, home: &HomeId, change: &InstanceChange) -> Result<(), CallError> {
         self.world.modify_home(home, change).await
+    }
+
+    async fn restart_home(&self, home: &HomeId) -> Result<(), CallError> {
+        self.world.restart_home(home).await
     }
 
     async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError> {

@@ -81,7 +81,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         step: &mut SecretStep,
         outcome: &mut Outcome,
     ) -> Result<(), NoLogin> {
-        let Some(endpoint) = turn.course.endpoint(&turn.view.snapshot, &secret.database) else { return Ok(()) };
+        let Some(endpoint) = turn.course.endpoint(&turn.view.plan, &turn.view.snapshot, &secret.database) else { return Ok(()) };
         let name = turn.course.name(&turn.view.plan, turn.run, secret);
         let token = token(turn.run, Making::Repointing, &name);
         // The version is there: an earlier call was done. Its value may not be put again, a rotation may have followed.
@@ -89,7 +89,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         if !done {
             let (stage, value) = self.at_new_endpoint(turn, secret, &name, endpoint).await?;
             self.put(turn, secret, &token, &value).await?;
-            let which = stage.label();
+            let (endpoint, which) = (value.endpoint()?, stage.label());
             outcome.say(EntryKind::Action, format!("repointed to {}:{} with the login of {which}", endpoint.host, endpoint.port));
         }
         step.repointed_at = Some(turn.view.now);
@@ -134,7 +134,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
 
     /// Makes the login that works AWSCURRENT, where it is not.
     async fn roll_back(&self, turn: Turn<'_>, secret: &Secret, making: Making, outcome: &mut Outcome) -> Result<(), NoLogin> {
-        let Some(endpoint) = turn.course.endpoint(&turn.view.snapshot, &secret.database) else { return Ok(()) };
+        let Some(endpoint) = turn.course.endpoint(&turn.view.plan, &turn.view.snapshot, &secret.database) else { return Ok(()) };
         let name = turn.course.name(&turn.view.plan, turn.run, secret);
         let (stage, value) = self.at_new_endpoint(turn, secret, &name, endpoint).await?;
         if stage != Stage::Current {
@@ -144,7 +144,8 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         Ok(())
     }
 
-    /// What the secret should say once it is repointed. Everything that Relight does not know is AWSCURRENT's.
+    /// What the secret should say once it is repointed: the login that works at the database itself, and where applications reach that.
+    /// Everything that Relight does not know is AWSCURRENT's.
     async fn at_new_endpoint(&self, turn: Turn<'_>, secret: &Secret, name: &str, endpoint: &Endpoint) -> Result<(Stage, SecretValue), NoLogin> {
         let (stage, working, _) = self.first_that_works(name, endpoint, async |value| self.login.login(value).await).await?;
         let current = if stage == Stage::Current { None } else { self.secrets.value(name, Stage::Current).await? };
@@ -161,6 +162,10 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
             },
             // An admin that the plan does not know has no disposable secret: a drill must not reach the real one.
             (Course::Rehearsal, None) => value.without_master_arn(),
+        };
+        let value = match turn.course.through(&turn.view.plan, &turn.view.snapshot, secret) {
+            Some(proxy) => value.through(proxy)?,
+            None => value,
         };
         Ok((stage, value))
     }
@@ -187,7 +192,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
 
     /// Makes the disposable secret from the real one, which is only read.
     async fn create(&self, turn: Turn<'_>, secret: &Secret, step: &mut SecretStep, outcome: &mut Outcome) -> Result<(), NoLogin> {
-        let Some(endpoint) = turn.course.endpoint(&turn.view.snapshot, &secret.database) else { return Ok(()) };
+        let Some(endpoint) = turn.course.endpoint(&turn.view.plan, &turn.view.snapshot, &secret.database) else { return Ok(()) };
         let name = disposable(turn, secret);
         let (_, value) = self.at_new_endpoint(turn, secret, &secret.name, endpoint).await?;
         match self.secrets.create_disposable(&name, &token(turn.run, Making::Disposable, name.as_str()), &value).await {

@@ -99,13 +99,15 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
     async fn test(&self) -> Result<(), StepFailure> {
         let pending = self.pending().await?;
         check_pending(&self.current().await?, &pending)?;
-        self.login.login(&pending).await?;
+        self.login.login(&pending.direct()).await?;
         Ok(())
     }
 
     async fn set(&self, seen: &Described) -> Result<&'static str, StepFailure> {
         let (current, pending) = (self.current().await?, self.pending().await?);
         check_pending(&current, &pending)?;
+        // At the database itself: a proxy before it knows AWSCURRENT alone.
+        let (current, pending) = (current.direct(), pending.direct());
         match self.login.login(&pending).await {
             Ok(_) => return Ok("the database has AWSPENDING's password already"),
             Err(error) if error.is_about_the_user() => {}
@@ -130,7 +132,7 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
         // Who cannot log in with the secret has no business with its other user.
         self.working(current).await?;
         let admin_seen = self.secrets.describe(admin).await?.ok_or(StepRefusal::NoAdmin)?;
-        let admin_value = self.secrets.value(admin, Stage::Current).await?.ok_or(StepRefusal::NoAdmin)?;
+        let admin_value = self.secrets.value(admin, Stage::Current).await?.ok_or(StepRefusal::NoAdmin)?.direct();
         check_admin(seen, current, &admin_seen, &admin_value)?;
         self.login.ensure_twin(&admin_value.in_database_of(current), current, pending).await.map_err(StepFailure::Admin)?;
         Ok("the database has the other user's new password")
@@ -145,6 +147,7 @@ impl<S: Secrets, L: Login> Rotation<'_, S, L> {
         };
         let Some(previous) = self.secrets.value(self.rotating.secret(), Stage::Previous).await? else { return Err(refused.into()) };
         let same_user = current.master_arn().is_some() || previous.username()? == current.username()?;
+        let previous = previous.direct();
         if !same_user || previous.endpoint()? != current.endpoint()? {
             return Err(refused.into());
         }

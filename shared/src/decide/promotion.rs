@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
-//! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► class, last of all
+//! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► what restarts or slows it, last of all
 //!                        a cluster of Aurora's: attempt recorded ─► taken over by its global cluster ─► followed ─► the writer
 //! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
@@ -14,16 +14,21 @@ mod activate;
 mod aurora;
 mod clear;
 pub mod home;
+mod proxy;
 mod rehearse;
+mod settings;
 
 use std::fmt;
 
+use crate::plan::{Database, Plan};
 use crate::ports::Instance;
 
-pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, class_due};
+pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, behind_a_proxy, changes_due};
 pub use aurora::{GlobalCleared, GlobalRefusal, GlobalStep, GlobalWait, Standing, clear_global, take_over};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
+pub use proxy::{ProxyRefusal, ProxyWait};
 pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
+pub use settings::unsettled;
 
 /// What a replica is busy with while it cannot be promoted or copied; it passes by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +69,31 @@ fn of_status(name: &str, status: &str) -> Readiness {
         status if status.starts_with("incompatible-") || status.starts_with("inaccessible-encryption") => Readiness::Broken,
         status => Readiness::Busy(Busy { instance: name.to_owned(), status: status.to_owned() }),
     }
+}
+
+/// What a promotion waits for where the plan has an order, in either Region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct After {
+    pub database: String,
+    /// It is promoted already, and nobody has proven it yet.
+    pub promoted: bool,
+}
+
+impl fmt::Display for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { database, promoted } = self;
+        let is = if *promoted { "is promoted and not yet proven" } else { "is not promoted yet" };
+        write!(f, "the plan's `after`: {database} must be proven first, and it {is}; a plan without it and `replan` end the waiting")
+    }
+}
+
+/// The database that must be proven first, where it is not. One that no secret opens is proven by nobody: its promotion is all there is.
+fn waits_for(plan: &Plan, database: &Database, promoted: impl Fn(&str) -> bool, proven: impl Fn(&str) -> bool) -> Option<After> {
+    let first = plan.database(database.after.as_deref()?)?;
+    let provable = plan.secrets.iter().any(|secret| secret.database == first.name);
+    let promoted = promoted(&first.name);
+    let done = if provable { proven(&first.name) } else { promoted };
+    (!done).then(|| After { database: first.name.clone(), promoted })
 }
 
 /// What a person does about an instance that is broken.

@@ -17,6 +17,7 @@ mod suppose;
 mod tests;
 mod things;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -27,7 +28,7 @@ use super::promotion::{Acceptance, Candidate, ClearanceRefusal, Cleared, GivenUp
 use super::traffic::{StopStep, Users, stop, users};
 use crate::look::{ComputeSight, DatabaseSight, Read, SecretSight, TrafficSight};
 use crate::plan::{Database, Plan};
-use crate::ports::{CallError, Fetched, Found, GroupName, Instance, LagSample, Resolved, Setback, Subscriber, Topic, Why};
+use crate::ports::{CallError, Fetched, Found, GroupName, Instance, LagSample, Proxy, Resolved, Setback, Subscriber, Topic, Why};
 use crate::run::Run;
 use crate::state::{CopyStep, FrozenLag, Place, Snapshot};
 
@@ -41,6 +42,7 @@ pub struct Things {
     pub compute: ComputeSight,
     /// By the plan's name of the database.
     pub replicas: Found<String, Instance>,
+    pub proxies: Found<String, Proxy>,
     pub secrets: SecretSight,
     /// The STOP object, asked for without credentials.
     pub stop: Fetched,
@@ -79,6 +81,8 @@ pub struct Estimates {
     /// The last good drill's recovery and the dwell before it. `None` before the first one.
     pub rto_seconds: Option<f64>,
     pub drilled_at: Option<Timestamp>,
+    /// What each database's copy took in that drill from the call of its promotion until it was writable.
+    pub writable_seconds: BTreeMap<String, f64>,
     /// The largest lag of a replica now. `None` where one is unknown, or there is no database.
     pub rpo_seconds: Option<f64>,
 }
@@ -117,6 +121,13 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
     let estimates = Estimates {
         rto_seconds: snapshot.memory.recovery_seconds.map(|took| took + plan.policy.dwell.as_secs_f64()),
         drilled_at: snapshot.memory.last_good_drill,
+        writable_seconds: snapshot
+            .memory
+            .promotion_seconds
+            .iter()
+            .filter(|(name, _)| plan.database(name).is_some())
+            .map(|(name, took)| (name.clone(), *took))
+            .collect(),
         rpo_seconds: lags.iter().copied().try_fold(0.0_f64, |worst, lag| lag.map(|lag| worst.max(lag))).filter(|_| !lags.is_empty()),
     };
     findings.extend(journal::drills(plan, snapshot, &estimates, now));
@@ -132,7 +143,9 @@ impl Seen {
         }
         [
             judged(&self.compute, |seen| things::compute(plan, seen)),
-            judged(&self.databases, |seen| [things::replicas(plan, &seen.replicas), things::quotas(&seen.quotas)].concat()),
+            judged(&self.databases, |seen| {
+                [things::replicas(plan, &seen.replicas), things::proxies(plan, &seen.proxies), things::quotas(&seen.quotas)].concat()
+            }),
             judged(&self.secrets, |seen| things::secrets(plan, seen)),
             judged(&self.traffic, |seen| things::stop(plan, &seen.public).into_iter().collect()),
         ]

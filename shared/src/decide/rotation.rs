@@ -117,17 +117,30 @@ pub fn course(snapshot: &Snapshot) -> Option<Course> {
 }
 
 impl Course {
-    /// Where the promoted database, or its promoted copy, listens.
-    pub fn endpoint<'a>(self, snapshot: &'a Snapshot, database: &str) -> Option<&'a Endpoint> {
+    /// Where the promoted database, or its promoted copy, listens; once its proxy reaches it, where the plan has one.
+    pub fn endpoint<'a>(self, plan: &Plan, snapshot: &'a Snapshot, database: &str) -> Option<&'a Endpoint> {
         let promotion = &snapshot.progress.promotion;
+        let behind = plan.database(database).is_some_and(|database| database.proxy.is_some());
         match self {
-            Course::Failover => promotion.databases.get(database).filter(|step| step.promoted_at.is_some()).and_then(|step| step.endpoint.as_ref()),
+            Course::Failover => promotion
+                .databases
+                .get(database)
+                .filter(|step| step.promoted_at.is_some() && (!behind || step.proxy.available_at.is_some()))
+                .and_then(|step| step.endpoint.as_ref()),
             Course::Rehearsal => promotion
                 .copies
                 .get(database)
                 .filter(|copy| copy.promoted_at.is_some() && copy.failed.is_none())
                 .and_then(|copy| copy.endpoint.as_ref()),
         }
+    }
+
+    /// The proxy through which the applications of a secret come. An admin's work is no application's: it ends sessions and changes users,
+    /// and goes to the instance itself.
+    pub fn through<'a>(self, plan: &Plan, snapshot: &'a Snapshot, secret: &Secret) -> Option<&'a Endpoint> {
+        plan.database(&secret.database)?.proxy.as_ref()?;
+        let step = snapshot.progress.promotion.databases.get(&secret.database).filter(|_| self == Course::Failover && !secret.is_admin(plan))?;
+        step.proxy.available_at.and(step.proxy.endpoint.as_ref())
     }
 
     pub fn is_proven(self, snapshot: &Snapshot, database: &str) -> bool {
@@ -195,14 +208,14 @@ pub fn to_prove(plan: &Plan, snapshot: &Snapshot, course: Course) -> Vec<(String
         .iter()
         .filter(|database| plan.secrets.iter().any(|secret| secret.database == database.name))
         .filter(|database| !course.is_proven(snapshot, &database.name))
-        .filter_map(|database| Some((database.name.clone(), course.endpoint(snapshot, &database.name)?.clone())))
+        .filter_map(|database| Some((database.name.clone(), course.endpoint(plan, snapshot, &database.name)?.clone())))
         .collect()
 }
 
 /// Whether anything is left to do, by the journal alone.
 pub fn unfinished(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> bool {
     course(snapshot).is_some_and(|course| {
-        let mut secrets = plan.secrets.iter().filter(|secret| course.endpoint(snapshot, &secret.database).is_some());
+        let mut secrets = plan.secrets.iter().filter(|secret| course.endpoint(plan, snapshot, &secret.database).is_some());
         secrets.any(|secret| !finished(plan, snapshot, course, secret, &course.step(snapshot, &secret.name), now))
     })
 }
@@ -227,7 +240,7 @@ pub fn due(plan: &Plan, snapshot: &Snapshot, course: Course, secret: &Secret, se
     if finished(plan, snapshot, course, secret, &step, now) {
         return Decision::Done;
     }
-    if course.endpoint(snapshot, database).is_none() {
+    if course.endpoint(plan, snapshot, database).is_none() {
         return Decision::Wait(Waiting::Promotion { database: database.clone() });
     }
     if let Some(why) = course.gives_up(plan, snapshot, secret, &step, now) {

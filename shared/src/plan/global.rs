@@ -53,6 +53,30 @@ fn done_by_aurora(database: &Database) -> impl Iterator<Item = Wrong> {
             "leave it out, and set the retention of both clusters",
         ),
         (
+            database.multi_az.is_some(),
+            "multi_az",
+            "a cluster's storage lies in three zones, and another instance of it is what takes over in its Region",
+            "leave it out, and give both clusters the instances that they shall have",
+        ),
+        (
+            database.parameter_group.is_some(),
+            "parameter_group",
+            "each cluster has its parameter group before and after a failover, and Relight does not change it",
+            "leave it out, and give the secondary the settings of the writer",
+        ),
+        (
+            database.deletion_protection.is_some(),
+            "deletion_protection",
+            "a cluster has it before and after a failover, and Relight does not change it",
+            "leave it out, and protect both clusters",
+        ),
+        (
+            database.proxy.is_some(),
+            "proxy",
+            "Relight registers instances at a proxy, and no clusters yet",
+            "leave it out: secrets name the cluster's writer endpoint",
+        ),
+        (
             database.heartbeat.is_some(),
             "heartbeat",
             "AuroraGlobalDBRPOLag tells how far the secondary is behind whether or not anybody writes",
@@ -116,9 +140,26 @@ mod tests {
             backup_retention_days: 14,
             compare: vec!["public.orders".to_owned()],
             heartbeat: Some("shop/orders".to_owned()),
+            multi_az: Some(true),
+            parameter_group: Some("orders".to_owned()),
+            deletion_protection: Some(true),
+            proxy: Some("orders".to_owned()),
             ..aurora()
         };
-        assert_eq!(keys(&all), ["quarantine_security_group", "home_security_groups", "backup_retention_days", "heartbeat", "compare"]);
+        assert_eq!(
+            keys(&all),
+            [
+                "quarantine_security_group",
+                "home_security_groups",
+                "backup_retention_days",
+                "multi_az",
+                "parameter_group",
+                "deletion_protection",
+                "proxy",
+                "heartbeat",
+                "compare"
+            ]
+        );
     }
 
     #[test]

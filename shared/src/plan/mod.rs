@@ -145,6 +145,8 @@ pub struct Database {
     pub replica: String,
     /// Aurora's: the global cluster that both are members of.
     pub global_cluster: Option<String>,
+    /// The [`Database::name`] of another that must be proven before this one is promoted. Without it all are promoted side by side.
+    pub after: Option<String>,
     /// Backups of the promoted instance; 0 would leave it without.
     #[serde(default = "week")]
     pub backup_retention_days: u32,
@@ -154,6 +156,14 @@ pub struct Database {
     /// Name of the [`Secret`] with which a row is written through the primary each minute, so that the replica can say how far it came
     /// even if nobody else writes. Absent: no such row.
     pub heartbeat: Option<String>,
+    /// A standby in another zone while it serves; changed last, since writes are slower while that is filled.
+    pub multi_az: Option<bool>,
+    /// Parameter group while it serves; changed last, since it is in force only after a restart.
+    pub parameter_group: Option<String>,
+    /// Proxy of RDS in the standby Region, through which applications reach it while it serves.
+    pub proxy: Option<String>,
+    /// Whether nobody may delete it while it serves.
+    pub deletion_protection: Option<bool>,
     /// Security group in the primary Region that cuts the old writer off: it lets nobody in, but rotate-secret for the way home.
     pub quarantine_security_group: Option<String>,
     /// Security groups of the instance in the primary Region, for the replica that a failback builds there.
@@ -209,6 +219,11 @@ fn yes() -> bool {
 }
 
 impl Secret {
+    /// Whether it is the one that another's rotation logs in with.
+    pub fn is_admin(&self, plan: &Plan) -> bool {
+        plan.secrets.iter().any(|other| other.admin.as_ref() == Some(&self.name))
+    }
+
     pub fn id(&self) -> ResourceId {
         ResourceId(format!("secret/{}", self.name))
     }

@@ -72,6 +72,8 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
         list("EcsServiceArns", services),
         list("AutoScalingGroupArns", groups),
         list("ReplicaArns", replicas),
+        // The ids in their ARNs are AWS's own, and no plan knows them.
+        one("UsesProxies", if plan.databases.iter().any(|database| database.proxy.is_some()) { "yes" } else { "no" }),
         list("PrimaryDatabaseArns", fenced),
         list("GlobalClusterArns", globals),
         list("ClusterArns", here),
@@ -158,6 +160,13 @@ mod tests {
     fn a_database_that_is_not_fenced_is_nobodys_to_change_in_the_primary_region() {
         let without: String = TEXT.lines().filter(|line| !line.starts_with("quarantine")).map(|line| format!("{line}\n")).collect();
         assert_eq!(value(&parameters(&plan(&without)).expect("ARNs"), "PrimaryDatabaseArns"), "");
+    }
+
+    #[test]
+    fn rights_to_proxies_are_asked_for_by_a_plan_that_names_one() {
+        assert_eq!(value(&parameters(&plan(TEXT)).expect("ARNs"), "UsesProxies"), "no");
+        let text = TEXT.replace("backup_retention_days = 7", "backup_retention_days = 7\nproxy = \"shop-orders\"");
+        assert_eq!(value(&parameters(&plan(&text)).expect("ARNs"), "UsesProxies"), "yes");
     }
 
     #[test]

@@ -184,6 +184,18 @@ impl Found {
                 format!("{days} days are not possible"),
                 "give 1 to 35: a promoted database without backups is one accident from gone",
             );
+            if let Some(after) = &database.after {
+                let there = plan.database(after).is_some() && *after != database.name;
+                self.unless(there, key("after"), format!("no other [[database]] is named `{after}`"), "correct it, or leave it out");
+                let circle = there && in_a_circle(plan, &database.name);
+                self.unless(!circle, key("after"), format!("`{}` would wait for itself", database.name), "let one of them wait for none");
+            }
+            if let Some(proxy) = &database.proxy {
+                let remedy = "give the name of an RDS Proxy in the standby Region: letters, digits and single hyphens, 63 at most";
+                self.unless(is_instance(proxy), key("proxy"), format!("`{proxy}` is no proxy's name"), remedy);
+                let twice = plan.databases.iter().take(index).any(|other| other.proxy.as_ref() == Some(proxy));
+                self.unless(!twice, key("proxy"), format!("`{proxy}` stands before another database"), "a proxy has one target: name another");
+            }
             if let Some(heartbeat) = &database.heartbeat {
                 self.unless(
                     plan.secrets.iter().any(|secret| secret.name == *heartbeat && secret.database == database.name),
@@ -191,6 +203,9 @@ impl Found {
                     format!("no [[secret]] of this database is named `{heartbeat}`"),
                     "name one whose user may create a table, and whose users do not alternate: the admin's",
                 );
+            }
+            if let Some(group) = &database.parameter_group {
+                self.unless(!group.is_empty(), key("parameter_group"), "it is empty", "give a parameter group's name, or leave it out");
             }
             if let Some(group) = &database.quarantine_security_group {
                 self.unless(
@@ -422,6 +437,20 @@ impl Found {
             self.unless(!name.is_empty(), format!("{table}[{index}].{key}"), "it is empty", "give it a name");
         }
     }
+}
+
+/// Whether following `after` leads back to where it began.
+fn in_a_circle(plan: &Plan, name: &str) -> bool {
+    let mut next = plan.database(name).and_then(|database| database.after.as_deref());
+    // As many steps as there are databases lead back, or nowhere, or into a circle of others, which is theirs to be told of.
+    for _ in &plan.databases {
+        match next {
+            Some(at) if at == name => return true,
+            Some(at) => next = plan.database(at).and_then(|database| database.after.as_deref()),
+            None => return false,
+        }
+    }
+    false
 }
 
 /// Where the value of a path begins, or the nearest table that should hold it.

@@ -18,7 +18,7 @@ use super::ReplicaId;
 use super::database::{LONGEST, fnv1a, plain};
 use crate::plan;
 use crate::run::RunId;
-use crate::state::Place;
+use crate::state::{Place, ReplicaShape};
 
 /// Stands between the name of an instance that was set aside and the run's stamp.
 const LEFT: &str = "-left-";
@@ -108,7 +108,8 @@ fn left(was: &str, run: &RunId) -> String {
 pub struct HomeOf<'a> {
     /// The writer that serves in the standby Region.
     pub source: &'a ReplicaId,
-    /// The old writer, set aside: class, subnet group, parameter group and key are taken from it. Absent where there was none.
+    /// The old writer, set aside: class, subnet group, key, Multi-AZ and deletion protection are taken from it. Absent where there was none.
+    /// Its parameter group comes later, by a change: RDS takes none with the creation of PostgreSQL's replicas.
     pub like: Option<&'a LeftId>,
     /// The plan's, since the old writer has only the quarantine's. Without any the replica would get the VPC's default
     /// group, and nobody could log in.
@@ -123,10 +124,10 @@ pub struct HomeOf<'a> {
 pub struct RebuiltOf<'a> {
     /// The writer at home.
     pub source: &'a HomeId,
-    /// The writer that served, set aside: subnet group, parameter group, security groups and key are taken from it.
+    /// The writer that served, set aside: subnet group, security groups and key are taken from it.
     pub like: &'a LeftId,
-    /// The class that the replica had before it was promoted, where that is known; else that of `like`.
-    pub class: Option<&'a str>,
+    /// What the replica was before it was promoted, where that is known; else it becomes like `like`.
+    pub was: Option<&'a ReplicaShape>,
     /// Tags `relight:plan` and `relight:run`.
     pub plan: &'a str,
     pub run: &'a RunId,

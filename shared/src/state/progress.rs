@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{HomeRotation, HomeStep, HomeTraffic, Place};
+use super::{HomeRotation, HomeStep, HomeTraffic, Place, RestartStep};
 use crate::plan::{Group, Plan, ResourceId, Service};
 use crate::ports::{Reached, Takeover};
 use crate::run::RunId;
@@ -77,12 +77,27 @@ pub struct DatabaseStep {
     /// `available`, source gone, nothing pending.
     pub promoted_at: Option<Timestamp>,
     pub endpoint: Option<Endpoint>,
+    /// Where applications reach it, where the plan has a proxy before it.
+    pub proxy: ProxyStep,
     pub backups_on_at: Option<Timestamp>,
+    /// Deletion protection was seen as the plan has it; so with the three below. A run may be over before.
+    pub protected_at: Option<Timestamp>,
+    pub multi_az_at: Option<Timestamp>,
     pub class_changed_at: Option<Timestamp>,
+    pub parameters_at: Option<Timestamp>,
+    pub restart: RestartStep,
     /// Aurora's: how the last attempt was to make the cluster the writer.
     pub takeover: Option<Takeover>,
     /// Aurora's: when the cluster without an instance was last to be given one, written before the call.
     pub instance_asked_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProxyStep {
+    /// Its target, the promoted instance, was seen available.
+    pub available_at: Option<Timestamp>,
+    pub endpoint: Option<Endpoint>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

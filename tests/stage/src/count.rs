@@ -130,7 +130,9 @@ pub async fn count(stage: &Stage) -> Result<Counted, Error> {
     .await?;
     // Only rotate-secret opens a secret in peace, and only to log in.
     let mut login = tally(stage, began, Timestamp::now()).await?;
-    login.calls.retain(|(_, called, _), _| called.starts_with("secretsmanager:") || called.starts_with("rds:"));
+    login.calls.retain(|(function, called, _), _| {
+        function.ends_with("-rotate-secret") && (called.starts_with("secretsmanager:") || called.starts_with("rds:"))
+    });
     login.invocations.clear();
 
     let look = look(stage).await?;

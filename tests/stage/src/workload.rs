@@ -253,10 +253,14 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
         standby_entry: entries.standby.addr(),
         hold: speed.hold(),
         deadline: site.options.drill_deadline,
-        instance_class: site.options.instance_class.clone(),
+        database: site.options.database.clone(),
         dwell: speed.shortened(60),
         cool_down: speed.shortened(900),
     };
+    // The example has none, so no stack of it makes one.
+    if let Some(proxy) = site.options.database.get("proxy").and_then(toml::Value::as_str) {
+        site.rds.create_proxy(STANDBY, proxy).map_err(Error::part("making a proxy"))?;
+    }
     let text = plan::text(&differences)?;
     let plan = Plan::parse(&text).map_err(|mistakes| Error::Part { doing: "reading the stage's plan", message: mistakes.to_string() })?;
     let file = site.folder.join(if name == FIRST { "relight.toml".to_owned() } else { format!("{name}.toml") });
@@ -301,7 +305,9 @@ async fn alarms(site: &Site<'_>, name: &str, network: &Deployed) -> Result<Deplo
 
 /// Its parameters are the plan's names, which are there before the stacks are: what it may touch needs not stand yet.
 fn control(site: &Site<'_>, name: &str, networks: &[Deployed; 2], global: &Deployed, alarm_topic: String) -> Result<Stack, Error> {
-    let plan = plan::named(name, site.options.engine)?;
+    let mut plan = plan::named(name, site.options.engine)?;
+    // As far as the stack depends on it.
+    plan.databases[0].proxy = site.options.database.get("proxy").and_then(toml::Value::as_str).map(str::to_owned);
     let of_plan = relight::plan::stack::parameters(&plan).map_err(Error::part("reading the example's plan"))?;
     let besides = [
         ("Architecture", "x86_64".to_owned()),

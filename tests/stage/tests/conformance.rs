@@ -44,6 +44,7 @@ async fn the_worlds_compute_passes() {
 async fn the_worlds_database_passes() {
     let (world, plan) = world();
     suites::database(&world.database, &plan, || world.now()).await;
+    world.database.add_proxy(suites::PROXY);
     suites::home_database(&world.database, &plan).await;
 }
 
@@ -99,6 +100,7 @@ async fn the_stage_passes() {
     // After STOP: a notice of progress wakes every function, and switch-traffic takes away a STOP that nobody asked for.
     suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
     // Last: afterwards the databases are others.
+    stage.rds.create_proxy(STANDBY, suites::PROXY).expect("a proxy");
     suites::home_database(&AwsDatabase::new(&aws), &plan).await;
     stage.shutdown().await;
 }

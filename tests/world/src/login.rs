@@ -124,7 +124,7 @@ impl LoginWorld {
     /// A change that no call of Relight makes.
     pub(crate) fn change(&self, with: &SecretValue) {
         if let (Ok(at), Ok(user), Ok(password)) = (with.endpoint(), with.username(), with.password()) {
-            self.set_password(&at.host, user, password);
+            self.set_password(&self.database.behind(&at).host, user, password);
         }
     }
 
@@ -162,13 +162,15 @@ impl LoginWorld {
 
     fn admit(&self, with: &SecretValue) -> Result<(String, Seen), LoginError> {
         with.check_engine()?;
-        let endpoint = with.endpoint()?;
-        let at = format!("{}:{}", endpoint.host, endpoint.port);
+        let asked = with.endpoint()?;
+        let at = format!("{}:{}", asked.host, asked.port);
+        let endpoint = self.database.behind(&asked);
         let dark = |place: Place| self.calls.is_dark(place);
         let instance = self.database.at_host(&endpoint.host).filter(|(place, _)| !dark(*place)).map(|(_, instance)| instance);
         let instance = instance.filter(|instance| instance.endpoint.as_ref() == Some(&endpoint));
         let instance = instance.filter(|instance| !matches!(instance.status.as_str(), "creating" | "rebooting" | "renaming"));
-        let instance = instance.filter(|_| !self.servers.borrow().unreachable.contains(&endpoint.host));
+        let unreachable = |host: &String| self.servers.borrow().unreachable.contains(host);
+        let instance = instance.filter(|_| !unreachable(&asked.host) && !unreachable(&endpoint.host));
         let Some(instance) = instance else {
             return Err(LoginError::Unreachable { at, why: "connection refused".to_owned() });
         };
@@ -207,7 +209,7 @@ impl LoginWorld {
     fn writable(&self, with: &SecretValue) -> Result<(), LoginError> {
         match self.admit(with)? {
             (at, Seen { in_recovery: true, .. }) => Err(LoginError::ReadOnly { at, why: "it is in recovery, its promotion has not ended" }),
-            (at, _) if self.database.with_data(&with.endpoint()?.host, |data| data.read_only) == Some(true) => {
+            (at, _) if self.database.with_data(&self.database.behind(&with.endpoint()?).host, |data| data.read_only) == Some(true) => {
                 Err(LoginError::ReadOnly { at, why: "its transactions are read-only by default; set default_transaction_read_only to off" })
             }
             _ => Ok(()),

@@ -54,6 +54,13 @@ record = "checkers.shop.test"
 health_check = "check"
 "#;
 
+/// The plan, with all that may be asked of the second database beside its class, and a proxy before it.
+pub(crate) fn with_settings() -> String {
+    let keys =
+        "replica = \"users-replica\"\nmulti_az = true\nparameter_group = \"users-serving\"\ndeletion_protection = true\nproxy = \"users-proxy\"";
+    PLAN.replace("replica = \"users-replica\"", keys)
+}
+
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) work: PromoteReplica<DatabaseWorld>,

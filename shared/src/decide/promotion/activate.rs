@@ -1,4 +1,4 @@
-//! After the point of no return: promote, follow, backups, and the instance class last.
+//! After the point of no return: promote, follow, backups, and what restarts the instance or slows it down last.
 //!
 //! ```text
 //! attempt recorded ─► call ─┬─ answered ──────────► followed, never called again
@@ -10,10 +10,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Busy, Readiness, readiness};
+use super::proxy::{ProxyDue, ProxyRefusal, ProxyWait, door};
+use super::settings::{self, Parameters, retention, unsettled};
+use super::{After, Busy, Readiness, readiness, waits_for};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
-use crate::ports::Instance;
+use crate::ports::{Instance, InstanceChange, Proxy};
 use crate::run::Run;
 use crate::state::{DatabaseStep, Head, HoldSwitch, Snapshot};
 
@@ -30,6 +32,8 @@ pub struct Activation<'a> {
     pub database: &'a Database,
     pub step: &'a DatabaseStep,
     pub replica: Option<&'a Instance>,
+    /// Looked at only where [`behind_a_proxy`] says that it is not done yet.
+    pub proxy: Option<&'a Proxy>,
     pub now: Timestamp,
 }
 
@@ -42,10 +46,22 @@ pub enum PromotionStep {
     },
     /// Seen: the instance is a writer of its own.
     Promoted,
-    TurnBackupsOn(u32),
+    /// Make it the target of the plan's proxy.
+    Register,
+    /// Seen: users can come through the proxy.
+    Available,
+    /// In one call.
+    Change(InstanceChange),
     BackupsOn,
-    ChangeClass(String),
+    /// Deletion protection is as the plan has it; so with the three below.
+    Protected,
+    MultiAz,
     ClassChanged,
+    ParametersInForce,
+    /// To be recorded before it is called. `again`: an earlier call is proven not to have happened.
+    Restart {
+        again: bool,
+    },
 }
 
 /// What is due for one database.
@@ -55,7 +71,7 @@ pub fn activate(activation: &Activation<'_>) -> Decision<PromotionStep, Activati
         return Decision::Refuse(ActivationRefusal::Gone { replica: database.replica.clone() });
     };
     if step.promoted_at.is_some() {
-        return finish(activation, instance);
+        return served(activation, instance);
     }
     if instance.is_promoted() {
         return Decision::Act(vec![PromotionStep::Promoted]);
@@ -65,9 +81,11 @@ pub fn activate(activation: &Activation<'_>) -> Decision<PromotionStep, Activati
         return Decision::Refuse(ActivationRefusal::Broken { replica: database.replica.clone(), status: instance.status.clone() });
     }
     match sending(instance, step.promote_attempt_at, step.promote_called_at, activation.now) {
-        Sending::First => match ready {
-            Readiness::Busy(busy) => activation.wait(ActivationWait::Busy(busy)),
-            Readiness::Ready | Readiness::Broken => activation.promote(false),
+        Sending::First => match (activation.waits_for(), ready) {
+            // The other one says by itself what takes it so long.
+            (Some(after), _) => Decision::Wait(ActivationWait::After(after)),
+            (None, Readiness::Busy(busy)) => activation.wait(ActivationWait::Busy(busy)),
+            (None, Readiness::Ready | Readiness::Broken) => activation.promote(false),
         },
         Sending::Again => activation.promote(true),
         Sending::Unanswered => activation.wait(ActivationWait::Unanswered { replica: database.replica.clone() }),
@@ -96,34 +114,70 @@ pub(super) fn sending(instance: &Instance, attempt: Option<Timestamp>, called: O
     }
 }
 
-/// Promoted: backups first, so that the run can close; the class restarts the instance and comes after the proof and the
-/// traffic, where it holds nothing up.
+/// Promoted: the door for users first, since they wait for it. While it opens the instance becomes what else the plan says: RDS registers a
+/// target that is being modified or backed up, too.
+fn served(activation: &Activation<'_>, instance: &Instance) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+    let Activation { database, step, .. } = activation;
+    let Some(name) = behind_a_proxy(database, step) else { return finish(activation, instance) };
+    let closed = match door(database, name, activation.proxy) {
+        ProxyDue::Register => return Decision::Act(vec![PromotionStep::Register]),
+        ProxyDue::Available => return Decision::Act(vec![PromotionStep::Available]),
+        ProxyDue::Wait(wait) => activation.wait(ActivationWait::Proxy(wait)),
+        ProxyDue::Refuse(refusal) => Decision::Refuse(ActivationRefusal::Proxy(refusal)),
+    };
+    match finish(activation, instance) {
+        Decision::Act(steps) => Decision::Act(steps),
+        _ => closed,
+    }
+}
+
+/// The plan's proxy, until it was seen to reach the promoted database.
+pub fn behind_a_proxy<'a>(database: &'a Database, step: &DatabaseStep) -> Option<&'a str> {
+    database.proxy.as_deref().filter(|_| step.promoted_at.is_some() && step.proxy.available_at.is_none())
+}
+
+/// Promoted: first what nobody notices, so that the run can close; what restarts the instance or slows it down comes after the proof and
+/// the traffic, where it holds nothing up.
 fn finish(activation: &Activation<'_>, instance: &Instance) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
-    let Activation { snapshot, database, step, .. } = activation;
-    let mut seen = Vec::new();
-    if step.backups_on_at.is_none() && instance.backup_retention > 0 && instance.pending_backup_retention.is_none() {
-        seen.push(PromotionStep::BackupsOn);
-    }
-    let wanted_class = database.instance_class.as_ref().filter(|_| step.class_changed_at.is_none());
-    if wanted_class.is_some_and(|class| *class == instance.class) && instance.pending_class.is_none() {
-        seen.push(PromotionStep::ClassChanged);
-    }
+    let Activation { snapshot, database, step, now, .. } = activation;
+    let seen = settings::seen(database, step, instance);
     if !seen.is_empty() {
         return Decision::Act(seen);
     }
-    let idle = instance.is_available() && instance.pending_backup_retention.is_none() && instance.pending_class.is_none();
-    match (step.backups_on_at, wanted_class) {
-        (None, _) if idle => Decision::Act(vec![PromotionStep::TurnBackupsOn(retention(database))]),
-        (None, _) => activation.wait(ActivationWait::Backups { replica: database.replica.clone(), status: instance.status.clone() }),
-        (Some(_), None) => Decision::Done,
-        (Some(_), Some(class)) if !proven_and_open(activation.plan, snapshot, &database.name) => {
-            Decision::Wait(ActivationWait::ClassLast { class: class.clone() })
+    let at_once = settings::at_once(database, step, instance);
+    if step.backups_on_at.is_none() || !at_once.is_nothing() {
+        return match instance.is_idle() && !at_once.is_nothing() {
+            true => Decision::Act(vec![PromotionStep::Change(at_once)]),
+            false => activation.wait(activation.changing(at_once, instance)),
+        };
+    }
+    if !unsettled(database, step) {
+        return Decision::Done;
+    }
+    let at_last = settings::at_last(database, step, instance);
+    let group = database.parameter_group.as_ref().filter(|_| step.parameters_at.is_none());
+    let what = || match at_last.is_nothing() {
+        true => InstanceChange { parameter_group: group.cloned(), ..InstanceChange::default() },
+        false => at_last.clone(),
+    };
+    if !proven_and_open(activation.plan, snapshot, &database.name) {
+        return Decision::Wait(ActivationWait::Last { what: what() });
+    }
+    if let Some(hold) = held(&snapshot.head, *now) {
+        return Decision::Wait(ActivationWait::held(hold));
+    }
+    match group.map(|group| (group, settings::parameters(group, instance, &step.restart, *now))) {
+        _ if !instance.is_idle() => Decision::Wait(activation.changing(what(), instance)),
+        _ if !at_last.is_nothing() => Decision::Act(vec![PromotionStep::Change(at_last)]),
+        Some((_, Parameters::Restart { again })) => Decision::Act(vec![PromotionStep::Restart { again }]),
+        Some((group, Parameters::InVain)) => {
+            let group = group.clone();
+            Decision::Refuse(ActivationRefusal::NotInForce { replica: database.replica.clone(), group, status: "pending-reboot".to_owned() })
         }
-        (Some(_), Some(class)) => match held(&snapshot.head, activation.now) {
-            Some(hold) => Decision::Wait(ActivationWait::held(hold)),
-            None if idle => Decision::Act(vec![PromotionStep::ChangeClass(class.clone())]),
-            None => Decision::Wait(ActivationWait::Class { class: class.clone(), status: instance.status.clone() }),
-        },
+        Some((group, Parameters::Broken(status))) => {
+            Decision::Refuse(ActivationRefusal::NotInForce { replica: database.replica.clone(), group: group.clone(), status })
+        }
+        _ => Decision::Wait(activation.changing(what(), instance)),
     }
 }
 
@@ -134,6 +188,18 @@ impl Activation<'_> {
             Some(hold) => Decision::Wait(ActivationWait::held(hold)),
             None => Decision::Act(vec![PromotionStep::Promote { retention: retention(self.database), again }]),
         }
+    }
+
+    fn waits_for(&self) -> Option<After> {
+        let progress = &self.snapshot.progress;
+        let promoted = |name: &str| progress.promotion.databases.get(name).is_some_and(|step| step.promoted_at.is_some());
+        waits_for(self.plan, self.database, promoted, |name| progress.rotation.proven.contains_key(name))
+    }
+
+    fn changing(&self, what: InstanceChange, instance: &Instance) -> ActivationWait {
+        // Backups that are on and not yet in force are no change to be asked for any more.
+        let what = if what.is_nothing() { InstanceChange::backups(retention(self.database)) } else { what };
+        ActivationWait::Changing { replica: self.database.replica.clone(), what, status: instance.status.clone() }
     }
 
     fn promoting(&self, instance: &Instance) -> ActivationWait {
@@ -149,16 +215,11 @@ impl Activation<'_> {
     }
 }
 
-/// Days that backups are kept. Without any the run could never end, so a plan's 0 counts as one day.
-fn retention(database: &Database) -> u32 {
-    database.backup_retention_days.clamp(1, 35)
-}
-
-/// Whether a run that is over left a change of class for a later tick.
-pub fn class_due(plan: &Plan, snapshot: &Snapshot) -> bool {
-    plan.databases.iter().filter(|database| database.instance_class.is_some() && !database.is_global()).any(|database| {
+/// Whether a run that is over left changes for a later tick.
+pub fn changes_due(plan: &Plan, snapshot: &Snapshot) -> bool {
+    plan.databases.iter().filter(|database| !database.is_global()).any(|database| {
         let step = snapshot.progress.promotion.databases.get(&database.name);
-        step.is_some_and(|step| step.promoted_at.is_some() && step.class_changed_at.is_none())
+        step.is_some_and(|step| step.promoted_at.is_some() && unsettled(database, step))
     })
 }
 
@@ -179,16 +240,18 @@ pub enum ActivationWait {
     Held { by: String, until: Timestamp },
     #[error("{0}")]
     Busy(Busy),
+    #[error("{0}")]
+    After(After),
     #[error("the call that promotes {replica} got no answer; it is sent again only if the replica stays untouched for 60 s")]
     Unanswered { replica: String },
     #[error("{replica} is being promoted, it is {status}")]
     Promoting { replica: String, status: String },
-    #[error("backups of {replica} are being turned on, it is {status}")]
-    Backups { replica: String, status: String },
-    #[error("class {class} comes last: the database must be proven and traffic open before it restarts")]
-    ClassLast { class: String },
-    #[error("the class is being changed to {class}, the instance is {status}")]
-    Class { class: String, status: String },
+    #[error("{0}")]
+    Proxy(ProxyWait),
+    #[error("{replica} gets {what}; it is {status}")]
+    Changing { replica: String, what: InstanceChange, status: String },
+    #[error("{what}: last, since it restarts the database or slows it down; the database must be proven and traffic open before")]
+    Last { what: InstanceChange },
     #[error(
         "{what}; that takes {minutes} min, the plan's step_deadline is {deadline:#}: look at the instance's events, and promote it by hand where RDS has given up; Relight goes on from there"
     )]
@@ -202,7 +265,7 @@ impl ActivationWait {
 
     /// Whether looking again within seconds makes sense.
     pub fn passes_soon(&self) -> bool {
-        !matches!(self, ActivationWait::Held { .. } | ActivationWait::ClassLast { .. })
+        !matches!(self, ActivationWait::Held { .. } | ActivationWait::Last { .. })
     }
 }
 
@@ -210,6 +273,12 @@ impl ActivationWait {
 pub enum ActivationRefusal {
     #[error("the standby Region has no instance {replica} any more; restore it from a backup under this name, or correct the plan and say `replan`")]
     Gone { replica: String },
+    #[error("{0}")]
+    Proxy(ProxyRefusal),
     #[error("{replica} is {status}, which does not pass by itself; {}, or correct the plan and say `replan`", super::remedy(status))]
     Broken { replica: String, status: String },
+    #[error(
+        "{replica} names parameter group {group}, which is {status} and not in force; look at the instance's events, and mend the group or restart the instance by hand"
+    )]
+    NotInForce { replica: String, group: String, status: String },
 }

@@ -17,7 +17,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::clear::{Acceptance, ClearanceRefusal};
-use super::{Busy, Readiness, of_status};
+use super::{After, Busy, Readiness, of_status, waits_for};
 use crate::decide::Decision;
 use crate::decide::lag::{LagVerdict, judge};
 use crate::plan::{Database, Plan, UnknownLag};
@@ -114,6 +114,10 @@ pub fn take_over(standing: &Standing<'_>) -> Decision<GlobalStep, GlobalWait, Gl
     }
     if let Some(not_yet) = standing.not_yet(global, cluster) {
         return standing.late(not_yet);
+    }
+    if let Some(after) = standing.step.promote_attempt_at.is_none().then(|| standing.waits_for()).flatten() {
+        // The other one says by itself what takes it so long.
+        return Decision::Wait(GlobalWait::After(after));
     }
     match standing.first_instance(cluster) {
         Ok(None) => ask(standing),
@@ -212,6 +216,12 @@ impl Standing<'_> {
         }
     }
 
+    fn waits_for(&self) -> Option<After> {
+        let progress = &self.snapshot.progress;
+        let promoted = |name: &str| progress.promotion.databases.get(name).is_some_and(|step| step.promoted_at.is_some());
+        waits_for(self.plan, self.database, promoted, |name| progress.rotation.proven.contains_key(name))
+    }
+
     fn gone(&self) -> GlobalRefusal {
         match self.global {
             None => GlobalRefusal::NoGlobal { global: self.database.global_cluster.clone().unwrap_or_default() },
@@ -259,6 +269,8 @@ pub enum GlobalWait {
     Held { by: String, until: Timestamp },
     #[error("{0}")]
     Busy(Busy),
+    #[error("{0}")]
+    After(After),
     #[error("no instance of {cluster} is available: {instances}")]
     NoInstanceYet { cluster: String, instances: String },
     #[error("{cluster} has no instance, and the first one is being created")]

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::decide::Decision;
 use crate::plan::{Plan, UnknownLag};
-use crate::ports::CopyId;
+use crate::ports::{CopyId, InstanceChange, Proxy};
 use crate::run::{Mode, Phase, Run, RunId, Said, Words};
 use crate::state::{CopyStep, DatabaseStep, Endpoint, FrozenLag, HoldSwitch, Snapshot};
 
@@ -193,6 +193,10 @@ mod clearance {
 mod activation {
     use super::*;
 
+    mod order;
+    mod proxy;
+    mod settings;
+
     #[derive(Default)]
     struct Situation {
         step: DatabaseStep,
@@ -201,9 +205,22 @@ mod activation {
 
     impl Situation {
         fn decide(&self, replica: Option<&Instance>) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
-            let (plan, run) = (plan(), run(Mode::Failover, Phase::Activating));
-            let database = &plan.databases[0];
-            activate(&Activation { plan: &plan, snapshot: &self.snapshot, run: &run, database, step: &self.step, replica, now: now() })
+            self.decide_by(plan(), replica)
+        }
+
+        fn decide_by(&self, plan: Plan, replica: Option<&Instance>) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+            self.behind(plan, replica, None)
+        }
+
+        fn behind(
+            &self,
+            plan: Plan,
+            replica: Option<&Instance>,
+            proxy: Option<&Proxy>,
+        ) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+            let run = run(Mode::Failover, Phase::Activating);
+            let (database, step, snapshot) = (&plan.databases[0], &self.step, &self.snapshot);
+            activate(&Activation { plan: &plan, snapshot, run: &run, database, step, replica, proxy, now: now() })
         }
 
         fn attempted(seconds: i64) -> Situation {
@@ -317,11 +334,11 @@ mod activation {
     #[test]
     fn backups_are_turned_on_where_the_call_did_not() {
         let without = Instance { backup_retention: 0, ..writer() };
-        assert_eq!(Situation::promoted().decide(Some(&without)), act(PromotionStep::TurnBackupsOn(7)));
+        assert_eq!(Situation::promoted().decide(Some(&without)), act(PromotionStep::Change(InstanceChange::backups(7))));
         let pending = Instance { pending_backup_retention: Some(7), ..without.clone() };
         let modifying = Instance { status: "modifying".to_owned(), ..without };
         for unfinished in [&pending, &modifying] {
-            assert!(matches!(Situation::promoted().decide(Some(unfinished)), Decision::Wait(ActivationWait::Backups { .. })));
+            assert!(matches!(Situation::promoted().decide(Some(unfinished)), Decision::Wait(ActivationWait::Changing { .. })));
         }
         assert_eq!(Situation::promoted().decide(Some(&writer())), act(PromotionStep::BackupsOn));
     }
@@ -333,20 +350,24 @@ mod activation {
         let mut closed = Situation::in_service();
         closed.snapshot.progress.traffic.opened_at = None;
         for situation in [unproven, closed] {
-            assert!(matches!(situation.decide(Some(&writer())), Decision::Wait(ActivationWait::ClassLast { .. })));
+            assert!(matches!(situation.decide(Some(&writer())), Decision::Wait(ActivationWait::Last { .. })));
         }
-        assert_eq!(Situation::in_service().decide(Some(&writer())), act(PromotionStep::ChangeClass("db.r6g.large".to_owned())));
+        assert_eq!(Situation::in_service().decide(Some(&writer())), act(PromotionStep::Change(to_class())));
     }
 
     #[test]
     fn a_class_is_asked_for_once_and_seen_to_its_end() {
         let pending = Instance { pending_class: Some("db.r6g.large".to_owned()), ..writer() };
-        assert!(matches!(Situation::in_service().decide(Some(&pending)), Decision::Wait(ActivationWait::Class { .. })));
+        assert!(matches!(Situation::in_service().decide(Some(&pending)), Decision::Wait(ActivationWait::Changing { .. })));
         let changed = Instance { class: "db.r6g.large".to_owned(), ..writer() };
         assert_eq!(Situation::in_service().decide(Some(&changed)), act(PromotionStep::ClassChanged));
         let mut done = Situation::in_service();
         done.step.class_changed_at = Some(now());
         assert_eq!(done.decide(Some(&changed)), Decision::Done);
+    }
+
+    fn to_class() -> InstanceChange {
+        InstanceChange { class: Some("db.r6g.large".to_owned()), ..InstanceChange::default() }
     }
 
     #[test]

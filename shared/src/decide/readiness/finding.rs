@@ -58,6 +58,9 @@ pub enum Finding {
     Suspended { group: GroupName, processes: BTreeSet<String> },
     NotLaunched { group: GroupName, setback: Setback },
     NoReplica { replica: String, primary: String },
+    NoProxy { proxy: String },
+    ProxyElsewhere { proxy: String, target: String },
+    ProxyNotAvailable { proxy: String, status: String },
     NoSecret { secret: String },
     NotReplicated { secret: String, of: Option<String>, primary: String, standby: String },
     NoCurrentVersion { secret: String },
@@ -166,6 +169,7 @@ impl Finding {
                 | Finding::NoGroup { .. }
                 | Finding::NoMixedInstances { .. }
                 | Finding::NoReplica { .. }
+                | Finding::NoProxy { .. }
                 | Finding::NoSecret { .. }
                 | Finding::NoBucket { .. }
         )
@@ -187,6 +191,7 @@ impl Finding {
             F::NoReplica { replica, .. } | F::NotReplicating { replica, .. } | F::ClassPending { replica, .. } => {
                 format!("replica/{replica}")
             }
+            F::NoProxy { proxy } | F::ProxyElsewhere { proxy, .. } | F::ProxyNotAvailable { proxy, .. } => format!("proxy/{proxy}"),
             F::QuotaSpent(quota) => format!("quota/{}", quota.name),
             F::NoBeat { database, .. } => format!("database/{database}"),
             F::Busy(busy) => format!("replica/{}", busy.instance),
@@ -231,6 +236,11 @@ impl fmt::Display for Finding {
             F::Suspended { group, processes } => write!(f, "{group} has suspended {}", join(processes)),
             F::NotLaunched { group, setback } => write!(f, "the last launch of {group} failed, at {}: {}", setback.at, setback.said),
             F::NoReplica { replica, .. } => write!(f, "the standby Region has no instance {replica}"),
+            F::NoProxy { proxy } => write!(f, "the standby Region has no RDS Proxy {proxy}"),
+            F::ProxyElsewhere { proxy, target } => {
+                write!(f, "the proxy {proxy} has the target {target} and takes no other: users would not reach the promoted database")
+            }
+            F::ProxyNotAvailable { proxy, status } => write!(f, "the proxy {proxy} is {status}: users would wait for it"),
             F::NoSecret { secret } => write!(f, "the standby Region has no secret {secret}"),
             F::NotReplicated { secret, of: None, .. } => {
                 write!(f, "{secret} stands alone: a password that changes in the primary Region does not arrive")
@@ -324,6 +334,11 @@ impl Finding {
             F::NoReplica { replica, primary } => {
                 format!("create {replica} as a cross-Region replica of {primary}, with security groups and backups, or correct the plan")
             }
+            F::NoProxy { proxy } => format!("create {proxy} in the standby Region, without a target, or take `proxy` out of the plan"),
+            F::ProxyElsewhere { proxy, target } => {
+                format!("`aws rds deregister-db-proxy-targets --db-proxy-name {proxy} --db-instance-identifiers {target}`, or name another proxy")
+            }
+            F::ProxyNotAvailable { .. } => "wait for it where it is being made or changed; else look at its subnets, role and secrets".to_owned(),
             F::NoSecret { secret } => {
                 format!("replicate {secret} from the primary Region: `aws secretsmanager replicate-secret-to-regions`, or correct the plan")
             }

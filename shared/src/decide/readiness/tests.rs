@@ -41,6 +41,7 @@ fn seen() -> Seen {
         databases: Ok(DatabaseSight {
             replicas: [("orders".to_owned(), Ok(Some(replica)))].into(),
             lags: [("orders".to_owned(), Ok(vec![LagSample { at: at(-60), seconds: Some(2.0) }]))].into(),
+            proxies: Found::new(),
             quotas: Arc::new(Ok(Vec::new())),
         }),
         secrets: Ok(SecretSight { secrets: [("shop/orders".to_owned(), Ok(Some(secret)))].into() }),
@@ -94,6 +95,30 @@ fn without_a_drill_nobody_knows_how_long_it_takes_and_without_a_lag_what_is_lost
     let readiness = judged(&situation, &unknown);
     assert_eq!((readiness.estimates.rto_seconds, readiness.estimates.rpo_seconds), (None, None));
     assert_eq!((readiness.blocking(), readiness.warnings()), (1, 1), "{:?}", sentences(&readiness));
+}
+
+#[test]
+fn a_proxy_that_is_not_there_or_has_a_target_blocks_and_one_that_is_free_does_not() {
+    let mut situation = peace();
+    situation.plan.databases[0].proxy = Some("orders-proxy".to_owned());
+    let found = |proxy: Result<Option<Proxy>, CallError>| {
+        let mut seen = seen();
+        seen.databases.as_mut().expect("it looked").proxies.insert("orders".to_owned(), proxy.map_err(Arc::new));
+        judged(&situation, &seen).findings
+    };
+    let free = Proxy { status: "available".to_owned(), ..Proxy::default() };
+    assert_eq!(found(Ok(Some(free.clone()))), []);
+    assert_eq!(found(Ok(None)), [Finding::NoProxy { proxy: "orders-proxy".to_owned() }]);
+    assert!(found(Ok(None))[0].is_about_what_is_not_there(), "such a plan is not put in force");
+    let target = crate::ports::ProxyTarget { instance: "bills".to_owned(), ..Default::default() };
+    let elsewhere = found(Ok(Some(Proxy { targets: vec![target], ..free.clone() })));
+    assert_eq!(elsewhere, [Finding::ProxyElsewhere { proxy: "orders-proxy".to_owned(), target: "bills".to_owned() }]);
+    assert!(elsewhere[0].remedy().contains("deregister-db-proxy-targets --db-proxy-name orders-proxy"), "{}", elsewhere[0].remedy());
+    let made = found(Ok(Some(Proxy { status: "creating".to_owned(), ..free })));
+    assert!(matches!(&made[..], [Finding::ProxyNotAvailable { .. }]), "{made:?}");
+    let denied = found(Err(CallError::new("rds:DescribeDBProxies", Why::Denied("no".to_owned()))));
+    assert!(matches!(&denied[..], [Finding::Unreadable { .. }]), "{denied:?}");
+    assert_eq!(judged(&situation, &seen()).findings, [], "a version before this looks at no proxies");
 }
 
 #[test]

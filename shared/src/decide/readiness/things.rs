@@ -5,12 +5,13 @@ use super::{Things, suppose};
 use crate::decide::capacity::Refusal;
 use crate::look::{ComputeSight, SecretSight};
 use crate::plan::{Database, Group, Plan, Secret, Service};
-use crate::ports::{CallError, Described, Fetched, Found, GroupName, GroupState, Instance, Quota, ServiceName, ServiceState, Stage};
+use crate::ports::{CallError, Described, Fetched, Found, GroupName, GroupState, Instance, Proxy, Quota, ServiceName, ServiceState, Stage};
 
 /// The part that `relight plan put` asks too, before a plan is in force.
 pub fn things(plan: &Plan, seen: &Things) -> Vec<Finding> {
     let mut findings = compute(plan, &seen.compute);
     findings.extend(replicas(plan, &seen.replicas));
+    findings.extend(proxies(plan, &seen.proxies));
     findings.extend(secrets(plan, &seen.secrets));
     findings.extend(stop(plan, &seen.stop));
     findings
@@ -43,6 +44,24 @@ pub(super) fn replicas(plan: &Plan, seen: &Found<String, Instance>) -> Vec<Findi
         Some(Ok(None)) | None => Some(Finding::NoReplica { replica: database.replica.clone(), primary: database.primary.clone() }),
     };
     plan.databases.iter().filter(|database| !database.is_global()).filter_map(one).collect()
+}
+
+/// A proxy is to have no target in peace: it gets the promoted instance as its one.
+pub(super) fn proxies(plan: &Plan, seen: &Found<String, Proxy>) -> Vec<Finding> {
+    let one = |database: &Database| {
+        let proxy = database.proxy.clone()?;
+        match seen.get(&database.name) {
+            Some(Ok(Some(found))) => match found.targets.first() {
+                Some(target) => Some(Finding::ProxyElsewhere { proxy, target: target.instance.clone() }),
+                None => (!found.is_available()).then(|| Finding::ProxyNotAvailable { proxy, status: found.status.clone() }),
+            },
+            Some(Err(error)) => Some(Finding::unreadable(format!("proxy/{proxy}"), error)),
+            Some(Ok(None)) => Some(Finding::NoProxy { proxy }),
+            // A version before this looks at no proxies.
+            None => None,
+        }
+    };
+    plan.databases.iter().filter_map(one).collect()
 }
 
 /// What a drill's copy of a replica needs, and has none left of.

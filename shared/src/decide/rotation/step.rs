@@ -133,8 +133,9 @@ fn region_of(arn: &str) -> Option<&str> {
     arn.strip_prefix("arn:")?.split(':').nth(2)
 }
 
+/// Of the database itself: an application's secret may name a proxy before it, and its admin's does not.
 fn same_endpoint(one: &SecretValue, other: &SecretValue) -> Result<bool, StepRefusal> {
-    let (one, other) = (one.endpoint()?, other.endpoint()?);
+    let (one, other) = (one.direct().endpoint()?, other.direct().endpoint()?);
     Ok(one.host.eq_ignore_ascii_case(&other.host) && one.port == other.port)
 }
 
@@ -207,6 +208,16 @@ mod tests {
         assert_eq!(check_pending(&current, &value(r#"{"host":"db","port":6000,"username":"app_clone"}"#)), Err(StepRefusal::OtherHost));
         assert_eq!(check_pending(&current, &value(r#"{"host":"db","username":"app"}"#)), Err(StepRefusal::OtherUser));
         assert_eq!(check_pending(&value(SINGLE), &value(r#"{"host":"db","username":"root"}"#)), Err(StepRefusal::OtherUser));
+    }
+
+    #[test]
+    fn an_application_behind_a_proxy_and_its_admin_before_it_are_of_one_database() {
+        let proxied = value(r#"{"host":"proxy","username":"app","relight_direct":"db:5432","masterarn":"arn:admin"}"#);
+        let named = |name: &str| Described { name: name.to_owned(), ..Described::default() };
+        let admin = |host: &str| value(&format!(r#"{{"host":"{host}","username":"root"}}"#));
+        assert_eq!(check_admin(&named("app"), &proxied, &named("admin"), &admin("db")), Ok(()));
+        assert_eq!(check_admin(&named("app"), &proxied, &named("admin"), &admin("proxy")), Err(StepRefusal::AdminElsewhere));
+        assert_eq!(check_pending(&proxied, &next_version(&proxied, "new").expect("a version")), Ok(()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! create     creating ──► backing-up (backups on) ──► available
-//! replica    creating ──────────────────────────────► available       source: backing-up meanwhile
+//! replica    creating ──────────────────────────────► available       source: backing-up until then
 //! promote    available (not seen yet) ──► modifying ──► rebooting ──► available, no source any more
 //! modify     modifying ──► backing-up (backups switched on) ──► available
 //! rename     renaming ──► rebooting, under the new name and address ──► available
@@ -32,6 +32,8 @@ pub(crate) struct Login {
 pub(crate) struct Change {
     pub(crate) restart: bool,
     pub(crate) backup: bool,
+    /// Into several zones, or back into one.
+    pub(crate) zones: bool,
     pub(crate) rename: Option<Key>,
     pub(crate) password: Option<String>,
 }
@@ -90,8 +92,9 @@ impl Inner {
     pub(crate) fn start_replicating(self: &Arc<Self>, key: Key, source: Key) {
         let inner = self.clone();
         self.job("create the replica", key.clone(), async move {
-            let created = Instant::now() + inner.timing.creating;
-            let backed_up = Instant::now() + inner.timing.backing_up;
+            let backed_up = Instant::now() + inner.backing_up(&source);
+            // It is made from the snapshot.
+            let created = (Instant::now() + inner.timing.creating).max(backed_up);
             let server = inner.server(&key)?;
             let copied = inner.copy_of(&key, &source).await;
             let release = async {
@@ -152,6 +155,7 @@ impl Inner {
             inner.finish(&key, |record| {
                 record.source = None;
                 record.retention = retention;
+                record.placement.parameters_wait = false;
             });
             Ok(())
         });
@@ -169,6 +173,7 @@ impl Inner {
             sleep(inner.timing.modifying).await;
             if change.restart {
                 server.restart().await?;
+                inner.change(&key, |record| record.placement.parameters_wait = false);
             }
             inner.change(&key, apply_pending);
             if change.backup {
@@ -201,6 +206,11 @@ impl Inner {
                 source.key = to.clone();
             }
         }
+        for target in state.proxies.values_mut().filter_map(|proxy| proxy.target.as_mut()) {
+            if target.instance == *from {
+                target.instance = to.clone();
+            }
+        }
         if let Some(set) = state.disturbances.remove(from) {
             state.disturbances.insert(to.clone(), set);
         }
@@ -215,7 +225,7 @@ impl Inner {
         self.job("reboot", key.clone(), async move {
             inner.server(&key)?.restart().await?;
             sleep(inner.timing.modifying).await;
-            inner.finish(&key, |_| {});
+            inner.finish(&key, |record| record.placement.parameters_wait = false);
             Ok(())
         });
     }
@@ -244,7 +254,7 @@ impl Inner {
     pub(crate) fn start_snapshot(self: &Arc<Self>, of: Key, snapshot: Key) {
         let inner = self.clone();
         self.job("take a snapshot of", of.clone(), async move {
-            let taken = Instant::now() + inner.timing.backing_up;
+            let taken = Instant::now() + inner.backing_up(&of);
             let copied = inner.copy_into(&of, &snapshot).await;
             sleep_until(taken).await;
             let full = inner.lock().disturbances.get(&of).is_some_and(|set| set.disk_full);
@@ -334,7 +344,11 @@ impl Inner {
 
     async fn back_up(&self, key: &Key) {
         self.change(key, |record| record.status = Status::BackingUp);
-        sleep(self.timing.backing_up).await;
+        sleep(self.backing_up(key)).await;
+    }
+
+    fn backing_up(&self, key: &Key) -> Duration {
+        self.lock().disturbances.get(key).and_then(|set| set.backing_up).unwrap_or(self.timing.backing_up)
     }
 
     pub(crate) fn finish(&self, key: &Key, change: impl FnOnce(&mut Record)) {
@@ -379,6 +393,7 @@ pub(crate) fn apply_pending(record: &mut Record) {
     let pending = std::mem::take(&mut record.pending);
     record.class = pending.class.unwrap_or_else(|| record.class.clone());
     record.retention = pending.retention.unwrap_or(record.retention);
+    record.multi_az = pending.multi_az.unwrap_or(record.multi_az);
     // The name is given by `rename`.
 }
 

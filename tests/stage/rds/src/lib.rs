@@ -25,6 +25,7 @@ mod page;
 mod params;
 mod port;
 mod postgres;
+mod proxy;
 mod replication;
 mod server;
 mod stage;

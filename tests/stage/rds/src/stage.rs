@@ -37,6 +37,8 @@ pub struct Timing {
     pub promotion: Duration,
     pub modifying: Duration,
     pub deleting: Duration,
+    /// From a proxy's new target to AVAILABLE.
+    pub registering: Duration,
     /// How often an idle source makes a transaction of its own. RDS: 5 min.
     pub heartbeat: Duration,
     /// How long a replica takes a silent link for alive; from then on its `ReplicaLag` is -1. RDS: 30 s.
@@ -52,6 +54,7 @@ impl Default for Timing {
             promotion: Duration::from_secs(3),
             modifying: Duration::from_millis(500),
             deleting: Duration::from_millis(300),
+            registering: Duration::from_secs(1),
             heartbeat: Duration::from_secs(300),
             unheard: Duration::from_secs(5),
         }
@@ -137,6 +140,12 @@ impl Rds {
         Ok(SocketAddr::from(([127, 0, 0, 1], endpoint.port)))
     }
 
+    /// A proxy without a target, and where it listens: what a stack of the workload would have made.
+    pub fn create_proxy(&self, region: &str, name: &str) -> Result<SocketAddr, Error> {
+        let port = self.inner.create_proxy(region, name)?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
     /// The server itself, past the endpoint with its faults. It changes with each restart.
     pub fn server_addr(&self, region: &str, identifier: &str) -> Result<SocketAddr, Error> {
         let port = self.inner.server(&Key::new(region, identifier))?.port()?;
@@ -213,6 +222,11 @@ impl Rds {
 
     pub fn set_login_delay(&self, region: &str, identifier: &str, delay: Duration) {
         self.inner.disturb(region, identifier, |set| set.login_delay = delay);
+    }
+
+    /// How long snapshots of this instance take from now on, those among them that a replica of it begins with.
+    pub fn set_backing_up(&self, region: &str, identifier: &str, takes: Duration) {
+        self.inner.disturb(region, identifier, |set| set.backing_up = Some(takes));
     }
 
     pub fn set_promotion_fault(&self, region: &str, replica: &str, fault: Option<PromotionFault>) {

@@ -6,6 +6,7 @@ use crate::endpoint::{Admits, Endpoint, Gate};
 use crate::error::Error;
 use crate::fault::{Fault, PromotionFault};
 use crate::link::{Link, Passage};
+use crate::proxy::Proxy;
 use crate::server::{Phase, Server};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -69,6 +70,7 @@ impl Status {
 pub(crate) struct Pending {
     pub(crate) class: Option<String>,
     pub(crate) retention: Option<u32>,
+    pub(crate) multi_az: Option<bool>,
     pub(crate) name: Option<String>,
 }
 
@@ -77,6 +79,8 @@ pub(crate) struct Pending {
 pub(crate) struct Placement {
     pub(crate) subnet_group: Option<String>,
     pub(crate) parameter_group: Option<String>,
+    /// Named, and not in force before the next restart.
+    pub(crate) parameters_wait: bool,
     /// Present: encrypted.
     pub(crate) kms_key: Option<String>,
     pub(crate) public: bool,
@@ -171,6 +175,7 @@ pub(crate) struct Disturbance {
     pub(crate) cut: bool,
     pub(crate) disk_full: bool,
     pub(crate) login_delay: Duration,
+    pub(crate) backing_up: Option<Duration>,
     pub(crate) promotion: Option<PromotionFault>,
 }
 
@@ -182,6 +187,7 @@ pub(crate) struct State {
     pub(crate) globals: BTreeMap<String, Global>,
     /// The instances of Aurora's clusters.
     pub(crate) members: BTreeMap<Key, Member>,
+    pub(crate) proxies: BTreeMap<Key, Proxy>,
     pub(crate) disturbances: HashMap<Key, Disturbance>,
     /// One a name, and for good: an instance that gets the name of an older one has its address, as RDS's host names have it.
     pub(crate) endpoints: BTreeMap<Key, Endpoint>,
@@ -245,6 +251,9 @@ impl State {
             let groups = self.instances.get(key).map(|instance| instance.record.security_groups.as_slice()).unwrap_or_default();
             let login_delay = self.disturbances.get(key).map(|set| set.login_delay).unwrap_or_default();
             endpoint.set(Gate { dark: dark_regions.contains(&key.region), admits: self.admits(groups), login_delay });
+        }
+        for (key, proxy) in &self.proxies {
+            proxy.endpoint.set(Gate { dark: dark_regions.contains(&key.region), ..Gate::default() });
         }
         for (key, instance) in &self.instances {
             let set = self.disturbances.get(key).copied().unwrap_or_default();

@@ -258,6 +258,12 @@ impl Needs<'_> {
                     snapshot.or(cluster).unwrap_or_else(|| self.arn("cluster-snapshot:*"))
                 }
                 "DescribeDBParameterGroups" | "DescribeDBParameters" => self.named("DBParameterGroupName", "pg:").unwrap_or_else(|| self.arn("pg:*")),
+                // The ids in the ARNs of proxies and their groups are AWS's own: a policy can only hold a wildcard there.
+                "DescribeDBProxies" => self.arn("db-proxy:0ec5id"),
+                "DescribeDBProxyTargets" => {
+                    self.on(self.arn("target-group:0ec5id"))?;
+                    self.arn("db-proxy:0ec5id")
+                }
                 "DescribeDBSubnetGroups" => self.named("DBSubnetGroupName", "subgrp:").unwrap_or_else(|| self.arn("subgrp:*")),
                 _ => "*".to_owned(),
             };
@@ -271,6 +277,13 @@ impl Needs<'_> {
                 .into_iter()
                 .filter_map(|parameter| self.named(parameter, "cluster-snapshot:"))
                 .collect(),
+            // As the service authorization reference has them: the instance is a resource of the second alone.
+            "RegisterDBProxyTargets" => vec![self.arn("target-group:0ec5id")],
+            "DeregisterDBProxyTargets" => {
+                let fields = self.call.params.as_object()?.iter().filter(|(field, _)| field.starts_with("DBInstanceIdentifiers."));
+                let instances = fields.filter_map(|(_, name)| Some(self.arn(&format!("db:{}", name.as_str()?))));
+                instances.chain([self.arn("db-proxy:0ec5id"), self.arn("target-group:0ec5id")]).collect()
+            }
             "FailoverGlobalCluster" | "SwitchoverGlobalCluster" | "RemoveFromGlobalCluster" => {
                 let cluster = self.named("TargetDbClusterIdentifier", "cluster:").or_else(|| self.named("DbClusterIdentifier", "cluster:"));
                 vec![global(self.call.text("GlobalClusterIdentifier")?), cluster?]

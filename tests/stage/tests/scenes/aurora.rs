@@ -112,7 +112,7 @@ async fn the_way_home_is_a_switchover_what_was_lost_is_kept_and_a_drill_passes()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_moves_on_from_a_healthy_primary_and_a_secondary_without_an_instance_loses_nothing() {
-    let options = Options { headless: true, instance_class: Some("db.r6g.large".to_owned()), ..aurora() };
+    let options = Options { headless: true, database: "instance_class = \"db.r6g.large\"".parse().expect("a key of the plan"), ..aurora() };
     with_stage(options, async |stage| {
         // A primary is healthy that was seen up for the dwell.
         tokio::time::sleep(stage.speed.shortened(60) * 2).await;

@@ -20,7 +20,9 @@ const TOLERANCE: f64 = 6.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_way_home_both_regions_are_as_before_every_row_is_counted_and_a_drill_passes() {
-    with_stage(Options::default(), async |stage| {
+    // A proxy before the database while it serves, so that the way home has one to free.
+    let options = Options { database: "proxy = \"shop-orders\"".parse().expect("a key of a plan"), ..Options::default() };
+    with_stage(options, async |stage| {
         let passwords = Passwords::of(stage);
         let outcome = scenes::failback(stage).await?;
         assert_eq!((outcome.run.mode, outcome.run.phase, outcome.report.passed), (Mode::Failback, Phase::Closed, true), "{:#?}", outcome.report);
@@ -34,6 +36,8 @@ async fn after_the_way_home_both_regions_are_as_before_every_row_is_counted_and_
         for left in outcome.set_aside() {
             assert!(outcome.report.set_aside.iter().any(|line| line.contains(left)), "the report does not name {left}");
         }
+        let targets = stage.clients(STANDBY).rds.describe_db_proxy_targets().db_proxy_name("shop-orders").send().await;
+        assert_eq!(targets.map_err(Error::part("looking at the proxy"))?.targets().len(), 0, "nobody is behind the proxy any more");
         calls(stage, &outcome);
         no_login_is_refused(stage, outcome.run.opened_at);
 

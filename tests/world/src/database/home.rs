@@ -7,8 +7,8 @@
 //! ```
 
 use jiff::SignedDuration;
-use relight::ports::{CallError, Instance, LeftId, Snapshotted};
-use relight::state::Place;
+use relight::ports::{CallError, Instance, LeftId, ParameterGroup, Snapshotted};
+use relight::state::{Place, ReplicaShape};
 
 use super::{DatabaseWorld, Held, Later, Rds, endpoint, state};
 use crate::data::Data;
@@ -155,14 +155,13 @@ impl DatabaseWorld {
         &self,
         (place, name): (Place, &str),
         (from, source): (Place, &str),
-        class: Option<&str>,
-        groups: impl FnOnce(&mut Rds) -> Vec<String>,
+        like: impl FnOnce(&mut Rds, &Instance) -> (ReplicaShape, Vec<String>),
     ) -> Result<(), CallError> {
         self.call_in(place, "rds:CreateDBInstanceReadReplica", name, |rds, now| {
             let takes = rds.creation;
-            let groups = groups(rds);
-            let like = rds.held_in(from, source)?.clone();
-            if like.instance.backup_retention == 0 {
+            let of = rds.held_in(from, source)?.clone();
+            let (shape, groups) = like(rds, &of.instance);
+            if of.instance.backup_retention == 0 {
                 return Err(state(source, "has no automated backups"));
             }
             if let Some(there) = rds.of(place).get(name) {
@@ -177,19 +176,25 @@ impl DatabaseWorld {
                     endpoint: Some(endpoint(place, name)),
                     backup_retention: 0,
                     pending_backup_retention: None,
-                    class: class.unwrap_or(&like.instance.class).to_owned(),
+                    class: shape.class,
                     pending_class: None,
                     security_groups: groups,
                     read_replicas: Vec::new(),
-                    engine: like.instance.engine.clone(),
-                    engine_version: like.instance.engine_version.clone(),
+                    engine: of.instance.engine.clone(),
+                    engine_version: of.instance.engine_version.clone(),
+                    multi_az: shape.multi_az.unwrap_or_default(),
+                    pending_multi_az: None,
+                    deletion_protection: shape.deletion_protection.unwrap_or_default(),
+                    // RDS takes none with the creation.
+                    parameter_group: Some(ParameterGroup { name: "default.postgres16".to_owned(), status: "in-sync".to_owned() }),
                 },
                 data: Data::default(),
                 stalled: false,
-                born_of: like.instance.endpoint.map(|at| at.host),
+                born_of: of.instance.endpoint.map(|at| at.host),
                 plan_tag: None,
                 later: vec![(now + takes, Later::Status("available"))],
                 promotions: 0,
+                restarts: 0,
             };
             rds.of(place).insert(name.to_owned(), made);
             Ok(())

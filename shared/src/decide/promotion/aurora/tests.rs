@@ -295,6 +295,19 @@ fn a_cluster_that_was_detached_by_hand_goes_on_once_it_has_a_writer() {
 }
 
 #[test]
+fn a_database_that_comes_after_another_waits_for_its_proof() {
+    let mut scene = Scene::activating();
+    let first = Database { name: "users".to_owned(), engine: Engine::Postgres, ..scene.situation.plan.databases[0].clone() };
+    scene.situation.plan.databases.push(first);
+    scene.situation.plan.databases[0].after = Some("users".to_owned());
+    scene.waits(10, "users must be proven first");
+    scene.situation.database();
+    let done = DatabaseStep { promoted_at: Some(at(5)), ..DatabaseStep::default() };
+    scene.situation.journal.progress.promotion.databases.insert("users".to_owned(), done);
+    scene.does(10, losing(false));
+}
+
+#[test]
 fn a_hold_stops_the_call_and_a_deadline_is_said_each_minute() {
     let mut scene = Scene::activating();
     scene.situation.journal.head.hold = Some(HoldSwitch { until: at(100), by: "ada".to_owned() });

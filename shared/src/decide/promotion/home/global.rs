@@ -12,6 +12,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::Decision;
+use crate::decide::promotion::{After, waits_for};
 use crate::plan::{Database, Plan};
 use crate::ports::{Cluster, GlobalCluster, HomeCluster, LostRows, StandbyCluster, Takeover};
 use crate::state::{HoldSwitch, HomeStep, Snapshot};
@@ -113,6 +114,9 @@ pub fn switch(home: &GlobalHome<'_>) -> GlobalHomeDue {
         (Some(_), Some(at)) if quiet(at) => true,
         _ => return Decision::Wait(GlobalHomeWait::Asked { cluster: home.name() }),
     };
+    if let Some(after) = step.promote_attempt_at.is_none().then(|| home.waits_for()).flatten() {
+        return Decision::Wait(GlobalHomeWait::After(after));
+    }
     match home.snapshot.head.hold.as_ref().filter(|hold| now < hold.until) {
         Some(HoldSwitch { by, until }) => Decision::Wait(GlobalHomeWait::Held { by: by.clone(), until: *until }),
         None => act(GlobalHomeMove::SwitchHome { again }),
@@ -147,6 +151,13 @@ impl GlobalHome<'_> {
 
     fn global_name(&self) -> String {
         self.database.global_cluster.clone().unwrap_or_default()
+    }
+
+    fn waits_for(&self) -> Option<After> {
+        let progress = &self.snapshot.progress;
+        let promoted = |name: &str| progress.promotion.home.get(name).is_some_and(|step| step.promoted_at.is_some());
+        let proven = |name: &str| progress.rotation.home.databases.get(name).is_some_and(|step| step.proven_at.is_some());
+        waits_for(self.plan, self.database, promoted, proven)
     }
 
     fn no_global(&self) -> GlobalHomeRefusal {
@@ -197,6 +208,8 @@ pub enum GlobalHomeWait {
     Settling { cluster: String, status: String },
     #[error("{cluster} is asked to become the writer; it is asked again only if nothing moves for 60 s")]
     Asked { cluster: String },
+    #[error("{0}")]
+    After(After),
     #[error("{by} holds it until {until}; `release` ends that")]
     Held { by: String, until: Timestamp },
 }

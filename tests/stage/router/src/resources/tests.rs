@@ -38,6 +38,14 @@ fn needed(call: &Parsed) -> Result<Vec<Need>, UnknownResources> {
     &["ec2:RunInstances arn:aws:ec2:us-west-2:1:instance/*", "autoscaling:UpdateAutoScalingGroup arn:aws:autoscaling:us-west-2:1:autoScalingGroup:0ec5uuid:autoScalingGroupName/web"])]
 #[case::database("rds", "PromoteReadReplica", json!({"DBInstanceIdentifier": "orders"}), &["rds:PromoteReadReplica arn:aws:rds:us-west-2:1:db:orders"])]
 #[case::database_by_arn("rds", "DescribeDBInstances", json!({"DBInstanceIdentifier": "arn:aws:rds:us-west-2:1:db:orders"}), &["rds:DescribeDBInstances arn:aws:rds:us-west-2:1:db:orders"])]
+#[case::proxies("rds", "DescribeDBProxies", json!({"DBProxyName": "orders"}), &["rds:DescribeDBProxies arn:aws:rds:us-west-2:1:db-proxy:0ec5id"])]
+#[case::targets_of_a_proxy("rds", "DescribeDBProxyTargets", json!({"DBProxyName": "orders"}),
+    &["rds:DescribeDBProxyTargets arn:aws:rds:us-west-2:1:target-group:0ec5id", "rds:DescribeDBProxyTargets arn:aws:rds:us-west-2:1:db-proxy:0ec5id"])]
+#[case::a_target_is_registered("rds", "RegisterDBProxyTargets", json!({"DBProxyName": "orders", "DBInstanceIdentifiers.member.1": "orders"}),
+    &["rds:RegisterDBProxyTargets arn:aws:rds:us-west-2:1:target-group:0ec5id"])]
+#[case::a_target_is_taken_out("rds", "DeregisterDBProxyTargets", json!({"DBProxyName": "orders", "DBInstanceIdentifiers.member.1": "orders"}),
+    &["rds:DeregisterDBProxyTargets arn:aws:rds:us-west-2:1:db:orders", "rds:DeregisterDBProxyTargets arn:aws:rds:us-west-2:1:db-proxy:0ec5id",
+      "rds:DeregisterDBProxyTargets arn:aws:rds:us-west-2:1:target-group:0ec5id"])]
 #[case::all_databases("rds", "DescribeDBInstances", json!({}), &["rds:DescribeDBInstances arn:aws:rds:us-west-2:1:db:*"])]
 #[case::replica_of_another_region_with_tags("rds", "CreateDBInstanceReadReplica",
     json!({"DBInstanceIdentifier": "copy", "SourceDBInstanceIdentifier": "arn:aws:rds:us-east-2:1:db:orders", "Tags.Tag.1.Key": "relight", "Tags.Tag.1.Value": "copy"}),

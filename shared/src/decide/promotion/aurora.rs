@@ -178,14 +178,14 @@ impl Standing<'_> {
     }
 
     /// Whether rows may be lost, and by whose word.
-    fn loss(&self, how: Takeover, lag: &FrozenLag) -> Result<(LagVerdict, Option<Acceptance>), ClearanceRefusal> {
+    fn loss(&self, how: Takeover, lag: &FrozenLag) -> Result<(LagVerdict, Option<Acceptance>), Box<ClearanceRefusal>> {
         let verdict = judge(&self.database.name, lag, self.plan.objectives.rpo);
         let operator = || self.run.words.accept_loss.as_ref().map(|said| Acceptance::Operator(said.by.clone()));
         let policy = || (self.plan.policy.unknown_lag == UnknownLag::Accept).then_some(Acceptance::Policy);
         let accepted = match (how, &verdict) {
             (Takeover::Switchover, _) | (_, LagVerdict::WithinRpo(_)) => None,
-            (_, LagVerdict::BeyondRpo(_)) => Some(operator().ok_or_else(|| ClearanceRefusal::BeyondRpo(verdict.clone()))?),
-            (_, LagVerdict::Unknown(_)) => Some(operator().or_else(policy).ok_or_else(|| ClearanceRefusal::UnknownLag(verdict.clone()))?),
+            (_, LagVerdict::BeyondRpo(_)) => Some(operator().ok_or_else(|| Box::new(ClearanceRefusal::BeyondRpo(verdict.clone())))?),
+            (_, LagVerdict::Unknown(_)) => Some(operator().or_else(policy).ok_or_else(|| Box::new(ClearanceRefusal::UnknownLag(verdict.clone())))?),
         };
         Ok((verdict, accepted))
     }
@@ -324,7 +324,7 @@ pub enum GlobalRefusal {
     #[error("{cluster} is {status}, which does not pass by itself; mend it, or correct the plan and say `replan`")]
     Broken { cluster: String, status: String },
     #[error(transparent)]
-    Loss(#[from] ClearanceRefusal),
+    Loss(#[from] Box<ClearanceRefusal>),
     #[error(
         "the {how} to {cluster} was taken, and ended without {cluster} as the writer; look at the events of both clusters, and fail over by hand: Relight goes on from there"
     )]

@@ -130,7 +130,7 @@ async fn a_switchover_goes_to_the_region_of_the_primary() {
 #[tokio::test]
 async fn a_refusal_for_the_state_is_no_end_and_a_permission_is_named() {
     let (global, standby) = ids();
-    let cases: [(u16, &str, fn(&Why) -> bool); 3] = [
+    let cases: [(u16, &str, Expected); 3] = [
         (400, "InvalidGlobalClusterStateFault", |why| matches!(why, Why::State(_))),
         (400, "InvalidDBClusterStateFault", |why| matches!(why, Why::State(_))),
         (403, "AccessDenied", |why| matches!(why, Why::Denied(_))),
@@ -177,6 +177,8 @@ async fn the_lag_is_the_rpo_s_in_seconds_and_the_storage_s_where_there_is_no_oth
     let lag = rds.cluster_lag(&standby, at(1_767_571_500), at(1_767_571_800)).await.expect("read");
     assert_eq!((lag.metric.as_str(), lag.samples[0].seconds), ("AWS/RDS AuroraGlobalDBReplicationLag of orders-standby", Some(2.0)));
 }
+
+type Expected = fn(&Why) -> bool;
 
 fn home() -> HomeCluster {
     let plan = crate::situations::plan();

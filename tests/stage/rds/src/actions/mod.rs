@@ -196,8 +196,8 @@ async fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answe
     for key in &keys {
         let member = inner.lock().members.get(key).cloned();
         match member {
-            Some(member) => views.push(Told::Member(member)),
-            None => views.extend(inner.view(key).await.map(Told::Instance)),
+            Some(member) => views.push(Told::Member(Box::new(member))),
+            None => views.extend(inner.view(key).await.map(|view| Told::Instance(Box::new(view)))),
         }
     }
     let mut xml = Xml::default();
@@ -211,8 +211,8 @@ async fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answe
 
 /// An instance of RDS, or one of an Aurora cluster: one call tells of both.
 enum Told {
-    Instance(View),
-    Member(Member),
+    Instance(Box<View>),
+    Member(Box<Member>),
 }
 
 async fn promote(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {

@@ -7,6 +7,9 @@ use crate::situations::{Situation, at};
 const HERE: &str = "arn:aws:rds:us-west-2:123456789012:cluster:orders-standby";
 const HOME: &str = "arn:aws:rds:us-east-2:123456789012:cluster:orders";
 
+/// A change, and what is then said.
+type Case<'a> = (&'a dyn Fn(&mut Scene), &'static str);
+
 /// The standby's cluster writes, the one at home follows.
 struct Scene {
     situation: Situation,
@@ -95,7 +98,7 @@ fn what_keeps_it_from_going_home_is_said_with_its_remedy() {
         }
     };
     assert_eq!(said(&|_| {}), "");
-    let cases: [(&dyn Fn(&mut Scene), &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&|scene| scene.global = None, "there is no global cluster shop-global"),
         (&|scene| scene.home = None, "the primary Region has no cluster orders"),
         (&|scene| drop(scene.global.as_mut().unwrap().members.remove(0)), "orders is no member of the global cluster"),

@@ -9,6 +9,7 @@
 
 mod compare;
 mod error;
+mod heartbeat;
 mod home;
 mod tls;
 
@@ -26,7 +27,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Seen, Table, Tables};
+use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Reached, Seen, Table, Tables};
 use crate::secret::{SecretValue, Tls};
 use compare::Side;
 use error::{Failure, explain};
@@ -206,6 +207,14 @@ impl Login for PgLogin {
         .await
     }
 
+    async fn beat(&self, with: &SecretValue) -> Result<(), LoginError> {
+        self.session(with, "take the heartbeat's row", heartbeat::beat).await
+    }
+
+    async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError> {
+        self.session(with, "say how far it came", heartbeat::reached).await
+    }
+
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError> {
         self.session(with, "say where its log stands", home::position).await
     }
@@ -222,8 +231,8 @@ impl Login for PgLogin {
         self.two_sessions((old, serving), async |old, serving| compare::left_behind(old, serving, table).await).await
     }
 
-    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
-        self.two_sessions((writer, replica), async |writer, replica| compare::compare(writer, replica, tables).await).await
+    async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        self.two_sessions((here, there), async |here, there| compare::compare(here, there, tables).await).await
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {

@@ -66,6 +66,11 @@ pub trait Work {
         None
     }
 
+    /// What nobody waits for, once all else of an invocation is done. Says what did not work, for the log.
+    async fn afterwards(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// One turn: observe, decide, act, record.
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError>;
 }
@@ -270,6 +275,9 @@ impl<J: Journal, N: Notices> Nudge<'_, J, N> {
         };
         if let Err(error) = &answer {
             self.voice.say(Level::Error, &error.to_string(), None);
+        }
+        for failed in work.afterwards().await {
+            self.voice.say(Level::Warn, &failed, None);
         }
         match answer {
             Ok(_) if !parsed.unreadable.is_empty() => Err(NudgeError::Unreadable(parsed.unreadable)),

@@ -30,7 +30,7 @@ use crate::plan::{Bounds, Group, InstancesDistribution, Plan, ProviderShare, Res
 use crate::ports::{Change, Write};
 use crate::run::{Mode, Phase, Run, RunId};
 
-pub use home::{HomeComparison, HomeDatabase, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape};
+pub use home::{HomeComparison, HomeDatabase, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape, RestartStep};
 pub use key::{Key, Part};
 pub use progress::*;
 use snapshot::writer;
@@ -181,6 +181,8 @@ pub struct Memory {
     pub readiness: Option<ReadinessSeen>,
     /// The last login of each secret in peace, and what it said.
     pub logins: BTreeMap<String, LoginSeen>,
+    /// Whether the last beat of each database that has a heartbeat arrived at its replica, by the database's name.
+    pub heartbeats: BTreeMap<String, LoginSeen>,
     /// What each replica was before it was promoted, by the database's name: so it is built again.
     pub replicas: BTreeMap<String, ReplicaShape>,
     /// Old writers that a failback set aside before it was aborted, by the database's name: the next one compares them.

@@ -294,11 +294,61 @@ async fn a_replica_is_equal_to_its_writer_while_writes_go_on_and_a_difference_is
     }
     let compared = login().compare(&admin, &as_user(&replica, "master"), &tables).await.expect("compared");
     let Compared::Differing { tables, .. } = compared else { panic!("{compared:?}") };
-    assert_eq!(tables.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["public.lines", "public.orders"]);
-    assert!(tables[0].1.contains("0 rows at the writer, 1 at the replica") && tables[1].1.contains("different values"), "{tables:?}");
+    let said: Vec<String> = tables.iter().map(|table| table.between("at the writer", "at the replica")).collect();
+    assert_eq!(said[0], "public.lines: 0 rows at the writer, 1 at the replica");
+    assert!(said.len() == 2 && said[1].starts_with("public.orders: ") && said[1].ends_with(" rows on both sides, with different values"), "{said:?}");
 }
 
 async fn last(server: &Server) -> u64 {
     let snapshot = server.ask("select txid_current_snapshot()::text").await;
     snapshot.split(':').nth(1).and_then(|next| next.parse().ok()).expect("a transaction")
+}
+
+/// The second replica replays what the first one sends on.
+#[tokio::test]
+async fn two_that_replay_are_compared_while_their_source_writes_whichever_of_them_is_ahead() {
+    let writer = Server::start(&["max_standby_streaming_delay = -1"]).expect("PostgreSQL starts");
+    let admin = shop(&writer).await;
+    run(&writer, "create table orders (id serial primary key, note text); grant all on all tables in schema public to app, master; grant usage on sequence orders_id_seq to app").await;
+    let replica = writer.replica();
+    let copy = replica.replica();
+    let app = session(&writer, "app").await;
+    let writing = tokio::spawn(async move {
+        while app.batch_execute("insert into orders (note) select repeat('x', 50)").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    for server in [&replica, &copy] {
+        caught_up(&writer, server).await;
+    }
+    let tables = login().tables(&as_user(&replica, "master"), &[]).await.expect("a replica lists its tables").compared;
+    let both = (as_user(&replica, "master"), as_user(&copy, "master"));
+    let compared = login().compare(&both.0, &both.1, &tables).await.expect("compared");
+    assert!(matches!(compared, Compared::Equal { tables: 1, rows, .. } if rows > 0), "{compared:?}");
+
+    // The copy gets what its source received, long before that one replays it.
+    replica.sql("select pg_wal_replay_pause()").await;
+    let again = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        replica.sql("select pg_wal_replay_resume()").await;
+    };
+    let login_there = login();
+    let (compared, ()) = tokio::join!(login_there.compare(&both.0, &both.1, &tables), again);
+    assert!(matches!(compared, Ok(Compared::Equal { .. })), "{compared:?}");
+
+    let _end = login().close_writes(&admin).await.expect("closed");
+    writing.await.expect("the application was ended");
+    copy.promote();
+    login().open_writes(&as_user(&copy, "master")).await.expect("the setting came with the data");
+    run(&copy, "delete from orders where id = 1").await;
+    while last(&writer).await < last(&copy).await {
+        run(&writer, "begin read write; select txid_current(); commit").await;
+    }
+    while last(&copy).await < last(&writer).await {
+        run(&copy, "select txid_current()").await;
+    }
+    caught_up(&writer, &replica).await;
+    let compared = login().compare(&both.0, &both.1, &tables).await.expect("compared");
+    let Compared::Differing { tables, .. } = compared else { panic!("{compared:?}") };
+    assert_eq!((tables[0].table.as_str(), tables[0].here), ("public.orders", tables[0].there + 1));
 }

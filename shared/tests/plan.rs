@@ -35,6 +35,16 @@ fn a_plan_survives_the_journal() {
 }
 
 #[test]
+fn what_a_plan_does_not_say_of_an_instance_is_left_as_it_is() {
+    let database = |text: &str| Plan::parse(text).expect("a good plan").databases[0].clone();
+    let silent = database(GOOD);
+    assert_eq!((silent.multi_az, silent.parameter_group, silent.deletion_protection), (None, None, None));
+    let keys = "multi_az = true\nparameter_group = \"orders-serving\"\ndeletion_protection = false\nbackup_retention_days = 7";
+    let said = database(&GOOD.replace("backup_retention_days = 7", keys));
+    assert_eq!((said.multi_az, said.parameter_group.as_deref(), said.deletion_protection), (Some(true), Some("orders-serving"), Some(false)));
+}
+
+#[test]
 fn left_out_objectives_and_policy_take_their_defaults() {
     let plan = Plan::parse(&GOOD.replace("rto = \"15m\"\nrpo = \"5m\"\n", "")).expect("a good plan");
     assert_eq!(plan.objectives.rto.as_mins(), 15);
@@ -52,6 +62,13 @@ fn each_mistake_is_found_on_its_line() {
     one("desired = 3", "desired = 9", "group[0].desired", "9 is not between 2 and 6");
     one("replica = \"shop-orders-replica\"", "replica = \"arn:aws:rds:x\"", "database[0].replica", "no DB instance identifier");
     one("backup_retention_days = 7", "backup_retention_days = 0", "database[0].backup_retention_days", "0 days");
+    one(
+        "heartbeat = \"shop/orders/admin\"",
+        "heartbeat = \"shop/users\"",
+        "database[0].heartbeat",
+        "no [[secret]] of this database is named `shop/users`",
+    );
+    one("backup_retention_days = 7", "parameter_group = \"\"", "database[0].parameter_group", "empty");
     one("admin = \"shop/orders/admin\"", "admin = \"elsewhere\"", "secret[1].admin", "not in the plan");
     one("record = \"www.shop.example\"", "record = \"www\"", "traffic.record", "no DNS name");
     one("healthy_url = \"https://standby.shop.example/health\"", "healthy_url = \"standby\"", "traffic.healthy_url", "no URL");

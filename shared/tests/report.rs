@@ -7,7 +7,7 @@ use relight::plan::{Plan, ResourceId};
 use relight::ports::{Entry, EntryKind};
 use relight::report::{Lost, Report, page};
 use relight::run::{Mode, Phase, Run, RunId, Words};
-use relight::state::{CapacityStep, CopyStep, DatabaseStep, FrozenLag, SecretStep, Snapshot, Validation};
+use relight::state::{CapacityStep, CopyComparison, CopyStep, DatabaseStep, FrozenLag, SecretStep, Snapshot, Validation};
 
 const PLAN: &str = include_str!("../../infra/examples/pilot-light/relight.toml");
 
@@ -58,7 +58,13 @@ fn failover(lag: Option<f64>) -> (Snapshot, Run) {
         let step = CapacityStep { requested_at: Some(at(6)), reached_at: Some(at(180)), running: 4, wanted: 4, said: "4 of 4".to_owned() };
         snapshot.progress.capacity.resources.insert(ResourceId(id.to_owned()), step);
     }
-    let lag = FrozenLag { first_down: Some(at(0)), seconds: lag, sampled_at: Some(at(-20)), source: "CloudWatch ReplicaLag".to_owned() };
+    let lag = FrozenLag {
+        first_down: Some(at(0)),
+        seconds: lag,
+        sampled_at: Some(at(-20)),
+        source: "CloudWatch ReplicaLag".to_owned(),
+        ..FrozenLag::default()
+    };
     let step = DatabaseStep { lag: Some(lag), promote_called_at: Some(at(67)), promoted_at: Some(at(250)), ..DatabaseStep::default() };
     snapshot.progress.promotion.databases.insert("orders".to_owned(), step);
     snapshot.progress.rotation.proven.insert("orders".to_owned(), at(252));
@@ -160,6 +166,45 @@ fn a_drills_recovery_time_counts_no_copying() {
     // The slowest is capacity, 176 s after the start; the copy took 65 s from when it was there.
     assert_eq!(report.measured.rto_seconds, Some(176.0));
     assert!(report.not_proven.iter().any(|line| line.contains("moves no traffic")));
+}
+
+#[test]
+fn a_comparison_before_the_promotion_is_no_part_of_the_recovery() {
+    let (mut snapshot, run) = drill();
+    let copy = snapshot.progress.promotion.copies.get_mut("orders").expect("a copy");
+    (copy.available_at, copy.promote_asked_at) = (Some(at(-700)), Some(at(100)));
+    assert_eq!(Report::build(&plan(), &snapshot, &run, &[]).measured.rto_seconds, Some(176.0));
+    snapshot.progress.promotion.copies.get_mut("orders").expect("a copy").promote_asked_at = None;
+    assert_eq!(Report::build(&plan(), &snapshot, &run, &[]).measured.rto_seconds, Some(865.0), "a version before this one asked at once");
+}
+
+#[test]
+fn a_copy_that_differs_fails_the_drill_and_one_that_was_not_compared_is_not_concluded_from() {
+    let (mut snapshot, run) = drill();
+    let mut reported = |equal: Option<bool>, said: &str, left_out: &[&str]| {
+        let left_out = left_out.iter().map(|table| (*table).to_owned()).collect();
+        let seen = CopyComparison { at: at(101), equal, said: said.to_owned(), left_out, ended_at: Some(at(101)) };
+        snapshot.progress.rotation.rehearsal.compared.insert("orders".to_owned(), seen);
+        Report::build(&plan(), &snapshot, &run, &history())
+    };
+    let finding = |report: &Report, said: &str| report.findings.iter().find(|finding| finding.said.contains(said)).map(|finding| finding.ok);
+    let not_proven = |report: &Report, said: &str| report.not_proven.iter().any(|line| line.contains(said));
+
+    let equal = reported(Some(true), "the copy equals it", &["public.log (it has no primary key)"]);
+    assert_eq!((equal.passed, finding(&equal, "database orders: the copy equals it")), (true, Some(true)));
+    assert!(not_proven(&equal, "the same in the copy: public.log (it has no primary key)"), "{:?}", equal.not_proven);
+    assert!(page(&equal).contains("compared with their replicas") && page(&equal).contains("public.log"));
+
+    let differs = reported(Some(false), "the copy differs: public.orders: 5 rows in the replica, 4 in the copy", &[]);
+    assert_eq!((differs.passed, finding(&differs, "5 rows in the replica, 4 in the copy")), (false, Some(false)));
+
+    let unknown = reported(None, "writes went on", &[]);
+    assert_eq!((unknown.passed, finding(&unknown, "writes went on")), (true, None), "it is no gap of the standby's");
+    assert!(not_proven(&unknown, "the copy of orders has the replica's rows: writes went on"), "{:?}", unknown.not_proven);
+    assert_eq!((unknown.compared[0].equal, unknown.compared[0].database.as_str()), (None, "orders"));
+    let read: Report = serde_json::from_str(&unknown.json().expect("JSON")).expect("a report");
+    assert_eq!(read, unknown);
+    assert!(unknown.milestones.iter().any(|milestone| milestone.name == "orders: copy compared"));
 }
 
 #[test]

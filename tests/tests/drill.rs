@@ -48,6 +48,9 @@ async fn a_drill_proves_the_standby_and_leaves_everything_as_it_was() {
     assert_eq!((end.serving, end.baselines.len(), end.obligations.len(), end.rotated.len()), (Place::Primary, 0, 0, 0));
     let report = report(world).expect("a report");
     assert!(report.passed, "{:#?}", report.findings);
+    assert!(report.findings.iter().any(|finding| finding.said.contains("orders: the copy equals orders-replica at ")), "{:#?}", report.findings);
+    let at = |name: &str| report.milestones.iter().find(|milestone| milestone.name == name).map(|milestone| milestone.at);
+    assert!(at("orders: copy available") <= at("orders: copy compared") && at("orders: copy compared") < at("orders: copy promoted"));
     let memory = world.journal.snapshot().memory;
     assert_eq!(memory.last_good_drill, run(world).expect("a run").ended_at);
     assert!(memory.promotion_seconds["orders"] >= 40.0, "{memory:?}");
@@ -57,11 +60,15 @@ async fn a_drill_proves_the_standby_and_leaves_everything_as_it_was() {
 async fn in_a_drill_a_primary_that_really_fails_is_failed_over_from_whatever_the_drill_was_at() {
     for at in [Activating, Holding, Restoring] {
         let mut control = drilling().await;
+        if at == Restoring {
+            // The service is given back already, the group does not go: the drill hangs.
+            let held = control.run_until(minutes(20), is(Drill, Holding)).await;
+            expect(held, &control);
+            control.world.compute.change_group("workers", |group| group.suspended = ["Terminate".to_owned()].into());
+        }
         let reached = control.run_until(minutes(20), is(Drill, at)).await;
         expect(reached, &control);
         if at == Restoring {
-            // The service is given back already, the group does not go: the drill hangs.
-            control.world.compute.change_group("workers", |group| group.suspended = ["Terminate".to_owned()].into());
             let lowered = control.run_until(minutes(5), |world| world.compute.service("shop", "web").is_some_and(|web| web.running == 1)).await;
             expect(lowered, &control);
         }
@@ -115,6 +122,36 @@ async fn a_drill_whose_standby_does_not_answer_fails_and_gives_everything_back()
     assert_eq!((phase(&control.world), Standing::of(&control.world)), (Some((Drill, Closed)), before));
     assert_eq!(report(&control.world).map(|report| report.passed), Some(false));
     assert_eq!(control.world.journal.snapshot().memory.last_good_drill, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_lacks_a_row_of_its_replica_fails_the_drill_with_the_table_and_the_counts() {
+    let mut control = drilling().await;
+    let before = Standing::of(&control.world);
+    control.world.database.spoil_copies("public.orders", "2");
+    let ended = control.run_until(minutes(40), reported).await;
+    expect(ended, &control);
+    let report = report(&control.world).expect("a report");
+    let bad: Vec<_> = report.findings.iter().filter(|finding| !finding.ok).map(|finding| finding.said.as_str()).collect();
+    assert!(bad.len() == 1 && bad[0].contains("public.orders: 2 rows in the replica, 1 in the copy"), "{bad:?}");
+    assert_eq!((phase(&control.world), Standing::of(&control.world)), (Some((Drill, Closed)), before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_that_never_pause_hold_no_drill_up_and_the_report_says_what_it_did_not_compare() {
+    let mut control = drilling().await;
+    control.world.login.set_busy(true);
+    let ended = control.run_until(minutes(60), reported).await;
+    expect(ended, &control);
+    let report = report(&control.world).expect("a report");
+    assert!(report.passed, "{:#?}", report.findings);
+    assert!(
+        report.not_proven.iter().any(|line| line.contains("has the replica's rows") && line.contains("given up after")),
+        "{:#?}",
+        report.not_proven
+    );
+    let rto = report.measured.rto_seconds.expect("measured");
+    assert!(rto < 300.0, "the comparison counts as recovery: {rto}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -191,6 +191,53 @@ async fn an_unknown_lag_is_refused_until_a_person_accepts_the_loss() {
     assert_eq!((report.passed, report.measured.rpo_seconds), (false, None), "what is unknown is not said to be nothing");
 }
 
+fn with_heartbeat() -> String {
+    PLAN.replacen("replica = \"orders-replica\"\n", "replica = \"orders-replica\"\nheartbeat = \"shop/admin\"\n", 1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_lets_a_failover_through_that_the_metric_could_not_judge() {
+    let mut control = peace(&with_heartbeat(), Delivery::prompt()).await;
+    control.world.database.set_lag(REPLICA, LagFeed::Missing);
+    primary_fails(&control.world);
+    let ended = control.run_until(minutes(15), reported).await;
+    expect(ended, &control);
+    let report = report(&control.world).expect("a report");
+    // A beat each minute: the last is a minute old at most, and the first Down not much later.
+    assert!(report.measured.rpo_seconds.is_some_and(|lag| lag < 70.0), "{:?}", report.measured);
+    assert!(said(&control.world, "may be promoted: replica of orders was"));
+    assert!(said(&control.world, "orders-replica itself: "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replication_that_stood_still_is_refused_though_the_metric_says_two_seconds() {
+    let mut control = peace(&with_heartbeat(), Delivery::prompt()).await;
+    control.world.database.stall(Place::Standby, REPLICA, true);
+    control.run_for(minutes(8)).await;
+    primary_fails(&control.world);
+    control.run_for(minutes(10)).await;
+    assert_eq!((phase(&control.world), control.world.database.promotions(REPLICA)), (Some((Failover, Confirmed)), 0));
+    assert!(said(&control.world, "the newest beat that arrived is of") || said(&control.world, "the newest commit that it replayed is of"));
+    assert!(said(&control.world, "`accept-loss` promotes it anyway"));
+    control.order("accept-loss").await;
+    let ended = control.run_until(minutes(10), reported).await;
+    expect(ended, &control);
+    assert!(report(&control.world).expect("a report").measured.rpo_seconds.is_some_and(|lag| lag > 480.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_source_is_no_lag_where_the_replica_is_asked_before_it_is_refused() {
+    let mut control = peace(PLAN, Delivery::prompt()).await;
+    control.world.database.write("orders.primary.rds.test", "public.orders", "3", "placed").expect("a writer");
+    control.run_for(minutes(1)).await;
+    control.world.database.set_lag(REPLICA, LagFeed::Constant(None));
+    primary_fails(&control.world);
+    let ended = control.run_until(minutes(15), reported).await;
+    expect(ended, &control);
+    assert!(said(&control.world, "the newest commit that it replayed is of"));
+    assert!(!said(&control.world, "nobody knows how far"), "it was not refused before the replica was asked");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hold_stops_before_the_point_of_no_return_and_a_release_goes_on() {
     let mut control = peace(PLAN, Delivery::prompt()).await;

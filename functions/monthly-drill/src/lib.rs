@@ -214,7 +214,7 @@ fn remember(view: &View, plan: &Plan, frozen: &Snapshot, run: &Run, passed: bool
     let progress = &frozen.progress;
     let took = progress.promotion.copies.iter().filter_map(|(name, copy)| {
         let writable = progress.rotation.rehearsal.proven.get(name).copied().or(copy.promoted_at)?;
-        Some((name.clone(), writable.duration_since(copy.promote_called_at?).as_secs_f64()))
+        Some((name.clone(), writable.duration_since(copy.promote_asked_at.or(copy.promote_called_at)?).as_secs_f64()))
     });
     let recovery_seconds = recovery_time(plan, progress, run).map(|took| took.as_secs_f64());
     let memory = Memory {

@@ -142,7 +142,7 @@ async fn a_failover_is_left_alone_while_it_is_open() {
 async fn a_failover_is_reported_once_it_is_active_with_what_may_be_lost() {
     let mut scene = Scene::new(Mode::Failover, Phase::Active);
     scene.others_are_ready();
-    let lag = FrozenLag { seconds: Some(7.0), sampled_at: None, source: "ReplicaLag".to_owned(), first_down: None };
+    let lag = FrozenLag { seconds: Some(7.0), source: "ReplicaLag".to_owned(), ..FrozenLag::default() };
     let step = DatabaseStep { lag: Some(lag), ..DatabaseStep::default() };
     scene.progress(Part::Promotion, PromotionProgress { databases: [("orders".to_owned(), step)].into(), ..PromotionProgress::default() });
     scene.ticks(3).await;

@@ -1,13 +1,13 @@
-//! Activating, and after it while a class is due: each database to its end, side by side.
+//! Activating, and after it while changes are due: each database to its end, side by side.
 
 use futures_util::future::join_all;
 use relight::decide::Decision;
-use relight::decide::promotion::{Activation, PromotionStep, activate};
+use relight::decide::promotion::{Activation, PromotionStep, activate, unsettled};
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan;
 use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, ReplicaId, Why, Write, Written};
 use relight::run::Run;
-use relight::state::{DatabaseStep, Key, ReplicaShape};
+use relight::state::{DatabaseStep, Key, ReplicaShape, RestartStep};
 
 use crate::ledger::Ledger;
 
@@ -22,13 +22,17 @@ enum Ask<'a> {
     Modify {
         database: &'a plan::Database,
         change: InstanceChange,
+        was: Option<ReplicaShape>,
+    },
+    Restart {
+        database: &'a plan::Database,
     },
 }
 
 /// The databases that are not at their end.
 pub(crate) fn due(view: &View) -> impl Iterator<Item = &plan::Database> {
     view.plan.databases.iter().filter(|database| match view.snapshot.progress.promotion.databases.get(&database.name) {
-        Some(step) => step.backups_on_at.is_none() || (database.instance_class.is_some() && step.class_changed_at.is_none()),
+        Some(step) => step.backups_on_at.is_none() || unsettled(database, step),
         None => true,
     })
 }
@@ -43,18 +47,17 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
     }
 
     // Recorded before it is asked: from here on an answer may be lost.
-    let promotes = asks.iter().any(|ask| matches!(ask, Ask::Promote { .. }));
     let mut guard = Vec::new();
-    if promotes {
+    if asks.iter().any(|ask| matches!(ask, Ask::Promote { .. } | Ask::Restart { .. })) {
         guard.push(ledger.unless_the_run_changed()?);
-        guard.extend(remember(view, &asks)?);
     }
+    guard.extend(remember(view, &asks)?);
     if ledger.record(guard).await? == Written::Lost {
         return Ok(Next::Again);
     }
 
     let answers = join_all(asks.into_iter().map(async |ask| act(port, ask).await)).await;
-    let changed = answers.iter().any(|(ask, _)| matches!(ask, Ask::Modify { .. }));
+    let changed = answers.iter().any(|(ask, _)| matches!(ask, Ask::Modify { .. } | Ask::Restart { .. }));
     for (ask, answer) in answers {
         note(&mut ledger, desk, ask, answer);
     }
@@ -63,12 +66,12 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
     Ok(if changed { Next::Poll } else { ledger.next() })
 }
 
-/// What the replicas were, for the way home: a promotion changes their backups and later their class. The first attempt knows
+/// What the replicas were, for the way home: a promotion changes their backups, and what follows it the rest. The first touch knows
 /// it; a later one may see what the first has begun.
 fn remember(view: &View, asks: &[Ask<'_>]) -> Result<Option<Write>, WorkError> {
     let mut memory = view.snapshot.memory.clone();
     for ask in asks {
-        if let Ask::Promote { database, was: Some(was), .. } = ask {
+        if let Ask::Promote { database, was: Some(was), .. } | Ask::Modify { database, was: Some(was), .. } = ask {
             memory.replicas.entry(database.name.clone()).or_insert_with(|| was.clone());
         }
     }
@@ -134,8 +137,7 @@ fn take<'a, J: Journal>(
                 true => format!("promotes {name} again: the call before it got no answer, and the replica is untouched since"),
             };
             ledger.line(EntryKind::Action, &about, said);
-            let was = replica.map(|replica| ReplicaShape { class: replica.class.clone(), backup_retention: replica.backup_retention });
-            Some(Ask::Promote { database, retention, was })
+            Some(Ask::Promote { database, retention, was: replica.map(Instance::shape) })
         }
         PromotionStep::Promoted => {
             step.endpoint = replica.and_then(|replica| replica.endpoint.clone());
@@ -157,29 +159,56 @@ fn take<'a, J: Journal>(
             ledger.line(EntryKind::Reached, &about, format!("{name} is of class {class}"));
             None
         }
-        PromotionStep::TurnBackupsOn(days) => Some(Ask::Modify { database, change: InstanceChange::Backups(days) }),
-        PromotionStep::ChangeClass(class) => Some(Ask::Modify { database, change: InstanceChange::Class(class) }),
+        PromotionStep::Protected => {
+            step.protected_at = Some(now);
+            let on = if replica.is_some_and(|replica| replica.deletion_protection) { "on" } else { "off" };
+            ledger.line(EntryKind::Reached, &about, format!("deletion protection of {name} is {on}"));
+            None
+        }
+        PromotionStep::MultiAz => {
+            step.multi_az_at = Some(now);
+            let on = if replica.is_some_and(|replica| replica.multi_az) { "has a standby in another zone" } else { "stands in one zone" };
+            ledger.line(EntryKind::Reached, &about, format!("{name} {on}"));
+            None
+        }
+        PromotionStep::ParametersInForce => {
+            step.parameters_at = Some(now);
+            let group = replica.and_then(|replica| replica.parameter_group.as_ref()).map_or("", |group| group.name.as_str());
+            ledger.line(EntryKind::Reached, &about, format!("parameter group {group} is in force on {name}"));
+            None
+        }
+        PromotionStep::Change(change) => Some(Ask::Modify { database, change, was: replica.map(Instance::shape) }),
+        PromotionStep::Restart { again } => {
+            step.restart = RestartStep { asked_at: Some(now), called_at: None };
+            let again = if again { " again: the call before it got no answer, and nothing happened since" } else { "" };
+            ledger.line(EntryKind::Action, &about, format!("restarts {name} for its parameter group{again}"));
+            Some(Ask::Restart { database })
+        }
     }
 }
 
 async fn act<'a, D: Database>(port: &D, ask: Ask<'a>) -> (Ask<'a>, Result<(), CallError>) {
     let answer = match &ask {
         Ask::Promote { database, retention, .. } => port.promote(&ReplicaId::of(database), *retention).await,
-        Ask::Modify { database, change } => port.modify(&ReplicaId::of(database), change).await,
+        Ask::Modify { database, change, .. } => port.modify(&ReplicaId::of(database), change).await,
+        Ask::Restart { database } => port.restart(&ReplicaId::of(database)).await,
     };
     (ask, answer)
 }
 
 /// Writes down what became of it. A failure is no end: the state decides, at the next look.
 fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, ask: Ask<'_>, answer: Result<(), CallError>) {
-    let (Ask::Promote { database, .. } | Ask::Modify { database, .. }) = &ask;
+    let (Ask::Promote { database, .. } | Ask::Modify { database, .. } | Ask::Restart { database }) = &ask;
     let about = database.id().0;
     ledger.wait();
     match (&ask, answer) {
-        (Ask::Promote { .. }, Err(CallError { operation, why: Why::Throttled })) => {
+        (Ask::Promote { .. } | Ask::Restart { .. }, Err(CallError { operation, why: Why::Throttled })) => {
             // Known not to be done, so no attempt: it need not lie untouched for a minute before it is sent again.
             if let Some(step) = ledger.progress.databases.get_mut(&database.name) {
-                step.promote_attempt_at = None;
+                match ask {
+                    Ask::Restart { .. } => step.restart.asked_at = None,
+                    _ => step.promote_attempt_at = None,
+                }
             }
             ledger.line(EntryKind::Failure, &about, CallError::new(operation, Why::Throttled));
         }
@@ -189,11 +218,14 @@ fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, ask: Ask
                 step.promote_called_at = Some(desk.now());
             }
         }
-        (Ask::Modify { change: InstanceChange::Backups(days), .. }, Ok(())) => {
-            ledger.line(EntryKind::Action, &about, format!("turned the backups of {} on, kept for {days} days", database.replica));
+        (Ask::Modify { change, .. }, Ok(())) => {
+            let restarts = if change.class.is_some() { "; it restarts once" } else { "" };
+            ledger.line(EntryKind::Action, &about, format!("changes {}: {change}{restarts}", database.replica));
         }
-        (Ask::Modify { change: InstanceChange::Class(class), .. }, Ok(())) => {
-            ledger.line(EntryKind::Action, &about, format!("changes {} to class {class}; it restarts once", database.replica));
+        (Ask::Restart { .. }, Ok(())) => {
+            if let Some(step) = ledger.progress.databases.get_mut(&database.name) {
+                step.restart.called_at = Some(desk.now());
+            }
         }
     }
 }

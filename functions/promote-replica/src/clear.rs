@@ -1,8 +1,10 @@
 //! Confirmed: every veto is judged, again and again, until the point of no return or the way back.
 
 use futures_util::future::join_all;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use relight::decide::lag::{Asking, LagVerdict};
 use relight::decide::promotion::{Candidate, clear};
+use relight::decide::rotation::replica::word;
 use relight::decide::{Decision, lag};
 use relight::nudge::{Desk, Next, View, WorkError};
 use relight::plan;
@@ -40,7 +42,14 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
 struct Look {
     replica: Option<Instance>,
     /// Measured, or frozen before.
-    lag: Result<FrozenLag, CallError>,
+    lag: Result<FrozenLag, Unmeasured>,
+}
+
+/// Why there is nothing to judge yet.
+enum Unmeasured {
+    Unread(CallError),
+    /// The replica's own word must come first.
+    Asking(Asking),
 }
 
 async fn look<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Database) -> Result<Look, CallError> {
@@ -49,17 +58,41 @@ async fn look<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Da
     Ok(Look { replica: instance?, lag })
 }
 
-/// Judged once a suspicion: by the time that nobody has decided yet, later samples would only tell of the outage.
-async fn measure<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Database, replica: &ReplicaId) -> Result<FrozenLag, CallError> {
+/// Judged once a suspicion, and once more when the replica itself has been asked: by the time that nobody has decided yet, later samples
+/// would only tell of the outage.
+async fn measure<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Database, replica: &ReplicaId) -> Result<FrozenLag, Unmeasured> {
     let first_down = run.first_down.unwrap_or(run.opened_at);
     let confirmed_at = run.confirmed_at.unwrap_or(run.phase_since);
+    let word = word(&view.snapshot, run, &database.name);
+    let reached = word.and_then(|word| word.reached.as_ref());
     let step = view.snapshot.progress.promotion.databases.get(&database.name);
-    if let Some(frozen) = step.and_then(|step| step.lag.as_ref()).filter(|lag| lag.first_down == Some(first_down)) {
+    let frozen = step.and_then(|step| step.lag.as_ref()).filter(|lag| lag.first_down == Some(first_down));
+    if let Some(frozen) = frozen.filter(|lag| lag.asked || reached.is_none()) {
         return Ok(frozen.clone());
     }
     let (from, to) = lag::window(first_down, confirmed_at);
-    let samples = port.lag_samples(replica, from, to).await?;
-    Ok(lag::measure(replica.as_str(), &samples, first_down, confirmed_at))
+    let weighed = |metric: FrozenLag| match reached {
+        Some(reached) => lag::weigh(metric, replica.as_str(), reached, database.heartbeat.is_some(), first_down, confirmed_at),
+        None => metric,
+    };
+    match port.lag_samples(replica, from, to).await {
+        Ok(samples) => {
+            let metric = lag::measure(replica.as_str(), &samples, first_down, confirmed_at);
+            let since = view.now.duration_since(run.phase_since);
+            let asking = lag::asking(&view.plan, database, &metric, word.is_some(), since).filter(|_| reached.is_none());
+            asking.map_or_else(|| Ok(weighed(metric)), |asking| Err(Unmeasured::Asking(asking)))
+        }
+        // The metric may be smaller, so that the replica's word alone lets through and never refuses.
+        Err(error) => {
+            let alone = weighed(unread(database, &error, Some(first_down)));
+            let within = matches!(lag::judge(&database.name, &alone, view.plan.objectives.rpo), LagVerdict::WithinRpo(_));
+            if within { Ok(alone) } else { Err(Unmeasured::Unread(error)) }
+        }
+    }
+}
+
+fn unread(database: &plan::Database, error: &CallError, first_down: Option<Timestamp>) -> FrozenLag {
+    FrozenLag { source: format!("AWS/RDS ReplicaLag of {} cannot be read, {error}", database.replica), first_down, ..FrozenLag::default() }
 }
 
 /// Writes down what speaks for or against one database; says whether a person must speak.
@@ -71,7 +104,8 @@ fn judge<J: Journal>(ledger: &mut Ledger<'_, '_, J>, view: &View, run: &Run, dat
         // What was cleared before still counts for its minute; it is just not renewed.
         Err(error) => (EntryKind::Failure, error.to_string(), false),
         Ok(Look { replica, lag }) => match known(view, run, database, lag, &mut step) {
-            Err(error) => {
+            Err(Unmeasured::Asking(asking)) => (EntryKind::Waiting, asking.to_string(), false),
+            Err(Unmeasured::Unread(error)) => {
                 let said = format!("{error}; `accept-loss` promotes it without knowing the lag");
                 withdraw(&mut step, &said);
                 (EntryKind::Failure, said, false)
@@ -107,21 +141,18 @@ fn known(
     view: &View,
     run: &Run,
     database: &plan::Database,
-    lag: Result<FrozenLag, CallError>,
+    lag: Result<FrozenLag, Unmeasured>,
     step: &mut DatabaseStep,
-) -> Result<FrozenLag, CallError> {
+) -> Result<FrozenLag, Unmeasured> {
     match lag {
         Ok(lag) => {
             step.lag = Some(lag.clone());
             Ok(lag)
         }
-        Err(error) if run.words.accept_loss.is_some() || view.now.duration_since(run.phase_since) > UNREADABLE_FOR => Ok(FrozenLag {
-            seconds: None,
-            sampled_at: None,
-            source: format!("AWS/RDS ReplicaLag of {} cannot be read, {error}", database.replica),
-            first_down: None,
-        }),
-        Err(error) => Err(error),
+        Err(Unmeasured::Unread(error)) if run.words.accept_loss.is_some() || view.now.duration_since(run.phase_since) > UNREADABLE_FOR => {
+            Ok(unread(database, &error, None))
+        }
+        Err(why) => Err(why),
     }
 }
 

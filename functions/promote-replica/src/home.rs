@@ -18,7 +18,7 @@ use relight::ports::{
     Why, Write, Written,
 };
 use relight::run::{Mode, Phase, Run};
-use relight::state::{HomeStep, Key, Memory, Place};
+use relight::state::{HomeStep, Key, Memory, Place, RestartStep};
 
 use crate::ledger::Ledger;
 
@@ -33,8 +33,10 @@ enum Ask {
     Build { like: Option<LeftId> },
     Promote { retention: u32 },
     ModifyHome(InstanceChange),
+    RestartHome,
     Rebuild { like: LeftId },
     ModifyReplica(InstanceChange),
+    RestartReplica,
 }
 
 /// What stands under which name.
@@ -245,6 +247,15 @@ fn take<J: Journal>(
             );
             return Some(Ask::Build { like });
         }
+        HomeMove::ChangeHome(change) => {
+            ledger.line(EntryKind::Action, &about, format!("changes {} in {}: {change}", database.primary, view.plan.primary));
+            return Some(Ask::ModifyHome(change));
+        }
+        HomeMove::RestartHome => {
+            step.restart = RestartStep { asked_at: Some(now), called_at: None };
+            ledger.line(EntryKind::Action, &about, format!("restarts {} in {} for its parameter group", database.primary, view.plan.primary));
+            return Some(Ask::RestartHome);
+        }
         HomeMove::Replicating => {
             step.endpoint = seen.home.as_ref().and_then(|home| home.endpoint.clone());
             step.replicating_at = Some(now);
@@ -278,7 +289,7 @@ fn take<J: Journal>(
             );
             desk.tell(format!("database {} promoted at home", database.name));
         }
-        HomeMove::TurnBackupsOn(days) => return Some(Ask::ModifyHome(InstanceChange::Backups(days))),
+        HomeMove::TurnBackupsOn(days) => return Some(Ask::ModifyHome(InstanceChange::backups(days))),
         HomeMove::BackupsOn => {
             step.backups_on_at = Some(now);
             ledger.line(EntryKind::Reached, &about, format!("backups of {} at home are on", database.primary));
@@ -296,7 +307,12 @@ fn take<J: Journal>(
             step.rebuilt_at = Some(now);
             ledger.line(EntryKind::Reached, &about, format!("{} replicates from {} again", database.replica, database.primary));
         }
-        HomeMove::TurnReplicaBackupsOn(days) => return Some(Ask::ModifyReplica(InstanceChange::Backups(days))),
+        HomeMove::ChangeReplica(change) => return Some(Ask::ModifyReplica(change)),
+        HomeMove::RestartReplica => {
+            step.replica_restart = RestartStep { asked_at: Some(now), called_at: None };
+            ledger.line(EntryKind::Action, &about, format!("restarts {} for its parameter group", database.replica));
+            return Some(Ask::RestartReplica);
+        }
         HomeMove::ReplicaReady => {
             step.replica_ready_at = Some(now);
             // What it was before it was promoted, it is again.
@@ -350,6 +366,7 @@ fn aside<J: Journal>(turn: &Turn<'_, '_, J>, ledger: &mut Ledger<'_, '_, J>, mem
     }
     let left = old_writer(view, run, database, step);
     step.left_endpoint = seen.left.as_ref().and_then(|left| left.endpoint.clone());
+    step.was = seen.left.as_ref().map(Instance::shape);
     step.left_at = Some(now);
     step.left = Some(left.as_str().to_owned());
     memory.left_writers.insert(database.name.clone(), left.as_str().to_owned());
@@ -374,12 +391,14 @@ async fn act<'a, D: Database>(port: &D, view: &View, run: &Run, database: &'a pl
         }
         Ask::Promote { retention } => port.promote_home(&home, *retention).await.map(|()| Done::Promotion),
         Ask::ModifyHome(change) => port.modify_home(&home, change).await.map(|()| Done::Asked),
+        Ask::RestartHome => port.restart_home(&home).await.map(|()| Done::Restart),
         Ask::Rebuild { like } => {
-            let class = view.snapshot.memory.replicas.get(&database.name).map(|shape| shape.class.as_str());
-            let of = RebuiltOf { source: &home, like, class, plan: &plan.name, run: &run.id };
+            let was = view.snapshot.memory.replicas.get(&database.name);
+            let of = RebuiltOf { source: &home, like, was, plan: &plan.name, run: &run.id };
             port.rebuild(&replica, &of).await.map(|()| Done::Asked)
         }
         Ask::ModifyReplica(change) => port.modify(&replica, change).await.map(|()| Done::Asked),
+        Ask::RestartReplica => port.restart(&replica).await.map(|()| Done::Restart),
     };
     (database, ask, answer)
 }
@@ -392,6 +411,7 @@ enum Done {
     Asked,
     Snapshot,
     Promotion,
+    Restart,
 }
 
 /// Writes down what became of it. A failure is no end: the state decides, at the next look.
@@ -401,10 +421,21 @@ fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, database
     let mut step = ledger.progress.home.get(&database.name).cloned().unwrap_or_default();
     match answer {
         Err(error) => {
-            step.throttled = matches!((&ask, &error.why), (Ask::Promote { .. }, Why::Throttled));
+            let throttled = matches!(error.why, Why::Throttled);
+            step.throttled = throttled && matches!(ask, Ask::Promote { .. });
+            match ask {
+                // Known not to be done.
+                Ask::RestartHome if throttled => step.restart.asked_at = None,
+                Ask::RestartReplica if throttled => step.replica_restart.asked_at = None,
+                _ => {}
+            }
             say_once(ledger, &mut step, EntryKind::Failure, &about, error.to_string());
         }
         Ok(Done::Promotion) => step.promote_called_at = Some(desk.now()),
+        Ok(Done::Restart) => {
+            let restart = if matches!(ask, Ask::RestartHome) { &mut step.restart } else { &mut step.replica_restart };
+            restart.called_at = Some(desk.now());
+        }
         Ok(Done::Snapshot) => {
             let Ask::Snapshot(left) = ask else { return };
             let at = if left.place() == Place::Primary { &mut step.snapshot_at } else { &mut step.standby_snapshot_at };

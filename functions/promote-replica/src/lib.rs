@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! Failover  Confirmed   clear      replica, ReplicaLag ─► lag frozen, cleared or refused
-//!           Activating  activate   attempt recorded ─► promote ─► promoted ─► backups ─► class
-//!           (Active)    activate   the class, where it was not its turn before
-//! Drill     Activating  rehearse   copy owed ─► created ─► promoted
+//!           Activating  activate   attempt recorded ─► promote ─► promoted ─► backups ─► class, Multi-AZ, parameter group
+//!           (Active)    activate   what of these was not its turn before
+//! Drill     Activating  rehearse   copy owed ─► created ─► compared by rotate-secret ─► promoted
 //! Failback              home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
 //! ```
 
@@ -15,7 +15,7 @@ mod home;
 mod ledger;
 mod rehearse;
 
-use relight::decide::promotion::class_due;
+use relight::decide::promotion::changes_due;
 use relight::look::{self, Sight};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::ports::{Database, Journal};
@@ -41,7 +41,7 @@ impl<D: Database> Work for PromoteReplica<D> {
             Some((Mode::Failover, Phase::Activating)) => activate::due(view).next().is_some(),
             Some((Mode::Drill, Phase::Activating)) => rehearse::due(view).next().is_some(),
             Some(_) => home::wanted(view),
-            None => view.standby_serves() && class_due(&view.plan, &view.snapshot),
+            None => view.standby_serves() && changes_due(&view.plan, &view.snapshot),
         }
     }
 
@@ -50,7 +50,7 @@ impl<D: Database> Work for PromoteReplica<D> {
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
-        // The newest run, open or over: a change of class may outlast it.
+        // The newest run, open or over: changes of the instance may outlast it.
         let Some(run) = view.snapshot.head.run.as_ref() else { return Ok(Next::Idle) };
         match phase_of(run) {
             (Mode::Failover, Phase::Confirmed) => clear::turn(&self.database, view, run, desk).await,

@@ -4,6 +4,7 @@
 use futures_util::future::join_all;
 use relight::decide::Decision;
 use relight::decide::promotion::{CopyMove, GivenUp, Rehearsal, rehearse};
+use relight::decide::rotation::compare::is_awaited;
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan;
 use relight::ports::{CallError, CopyId, CopyOf, Database, EntryKind, Instance, Journal, ReplicaId, Write, Written};
@@ -92,8 +93,16 @@ fn decide<'a, J: Journal>(
 ) -> Vec<Ask<'a>> {
     let about = database.id().0;
     let mut step = ledger.progress.copies.get(&database.name).cloned().unwrap_or_default();
-    let rehearsal =
-        Rehearsal { plan: &view.plan, run, database, step: &step, replica: look.replica.as_ref(), copy: look.copy.as_ref(), now: view.now };
+    let rehearsal = Rehearsal {
+        plan: &view.plan,
+        run,
+        database,
+        step: &step,
+        replica: look.replica.as_ref(),
+        copy: look.copy.as_ref(),
+        comparing: is_awaited(&view.plan, &view.snapshot, run, database, view.now),
+        now: view.now,
+    };
     match rehearse(&rehearsal) {
         Decision::Act(moves) => {
             let asks = moves.into_iter().filter_map(|due| take(ledger, desk, database, &look, &mut step, due)).collect();
@@ -136,10 +145,13 @@ fn take<'a, J: Journal>(
         }
         CopyMove::Available => {
             step.available_at = Some(now);
+            step.endpoint = look.copy.as_ref().and_then(|copy| copy.endpoint.clone());
             ledger.line(EntryKind::Reached, &about, format!("{} is available", step.instance));
+            desk.tell(format!("copy of database {} available", database.name));
             None
         }
         CopyMove::Promote(copy) => {
+            step.promote_asked_at.get_or_insert(now);
             ledger.line(EntryKind::Action, &about, format!("promotes {copy}"));
             Some(Ask::Promote { database, copy })
         }

@@ -9,8 +9,11 @@ use relight::run::{Mode, Phase, Step};
 use relight::state::Owed;
 use relight_world::Fault;
 
+/// rotate-secret is quick, and has compared what it can.
 fn drill() -> Scene {
-    Scene::new(Mode::Drill, Phase::Activating)
+    let scene = Scene::new(Mode::Drill, Phase::Activating);
+    scene.compared();
+    scene
 }
 
 /// The drill's deadline is three hours, its hold one.
@@ -47,6 +50,41 @@ async fn a_copy_of_each_replica_is_made_and_promoted_and_the_replicas_are_as_bef
     assert!(scene.promotion().databases.is_empty(), "what a drill did must not count for a failover");
     let told = scene.world.notices.sent();
     assert!(told.iter().any(|notice| matches!(notice, Notice::Progress { what, .. } if what == "copy of database orders promoted")), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_copy_is_promoted_before_all_are_compared_and_rotate_secret_hears_of_each() {
+    let mut scene = Scene::new(Mode::Drill, Phase::Activating);
+    scene.nudge_for(600).await;
+    let copies = scene.promotion().copies;
+    for name in ["orders", "users"] {
+        let step = &copies[name];
+        assert!(step.available_at.is_some() && step.endpoint.is_some() && step.promote_asked_at.is_none(), "{name}: {step:?}");
+        assert_eq!(scene.world.database.promotions(copy_of(&scene, name).as_str()), 0);
+    }
+    assert!(scene.said("is promoted once the copies are compared with their replicas"));
+    let told = scene.world.notices.sent();
+    assert!(told.iter().any(|notice| matches!(notice, Notice::Progress { what, .. } if what == "copy of database orders available")), "{told:?}");
+
+    scene.compared();
+    scene.nudge().await;
+    for (name, before) in &copies {
+        let step = scene.promotion().copies[name].clone();
+        assert!(step.promoted_at.is_some() && step.promote_asked_at > before.available_at, "{name}: {step:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotate_secret_that_says_nothing_holds_no_rehearsal_up_for_ever() {
+    let mut scene = Scene::new(Mode::Drill, Phase::Activating);
+    for _ in 0..3 {
+        scene.nudge().await;
+    }
+    for step in scene.promotion().copies.values() {
+        let waited = step.promote_asked_at.expect("asked for").duration_since(step.available_at.expect("there"));
+        assert!(waited >= minutes(17) && waited < minutes(18), "{waited:#}");
+        assert!(step.promoted_at.is_some(), "{step:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,8 @@ const FAULTS: [Fault; 3] = [Fault::Throttled, Fault::Silence, Fault::LostAnswer]
 struct End {
     instances: Vec<(String, Instance)>,
     promotions: Vec<usize>,
-    databases: Vec<(String, [bool; 4])>,
+    databases: Vec<(String, [bool; 7])>,
+    restarts: Vec<usize>,
     copies: Vec<(String, bool, bool)>,
     obligations: Vec<String>,
 }
@@ -32,11 +33,19 @@ fn end(scene: &Scene) -> End {
             .databases
             .iter()
             .map(|(name, step)| {
-                let done =
-                    [step.promote_attempt_at.is_some(), step.promoted_at.is_some(), step.backups_on_at.is_some(), step.class_changed_at.is_some()];
-                (name.clone(), done)
+                let times = [
+                    step.promote_attempt_at,
+                    step.promoted_at,
+                    step.backups_on_at,
+                    step.protected_at,
+                    step.multi_az_at,
+                    step.class_changed_at,
+                    step.parameters_at,
+                ];
+                (name.clone(), times.map(|at| at.is_some()))
             })
             .collect(),
+        restarts: names.iter().map(|name| scene.world.database.restarts(name)).collect(),
         copies: promotion.copies.iter().map(|(name, step)| (name.clone(), step.promoted_at.is_some(), step.failed.is_some())).collect(),
         obligations: scene.snapshot().obligations.into_keys().collect(),
     }
@@ -69,16 +78,18 @@ async fn drill(scene: &mut Scene) {
 
 #[tokio::test(start_paused = true)]
 async fn a_failover_ends_the_same_whichever_call_fails_once() {
-    let mut undisturbed = Scene::new(Mode::Failover, Phase::Confirmed);
+    let mut undisturbed = Scene::with_plan(&common::with_settings(), Mode::Failover, Phase::Confirmed);
     failover(&mut undisturbed).await;
     let expected = end(&undisturbed);
     assert_eq!(expected.promotions, [1, 1]);
-    assert_eq!(expected.databases[0].1, [true; 4]);
+    assert_eq!(expected.databases[0].1, [true, true, true, false, false, true, false]);
+    assert_eq!(expected.databases[1].1, [true, true, true, true, true, false, true]);
+    assert_eq!(expected.restarts, [0, 1]);
 
     let mut met = 0;
     for fault in FAULTS {
         for n in 0.. {
-            let mut scene = Scene::new(Mode::Failover, Phase::Confirmed);
+            let mut scene = Scene::with_plan(&common::with_settings(), Mode::Failover, Phase::Confirmed);
             scene.world.calls.fault_at(n, fault);
             failover(&mut scene).await;
             if scene.world.calls.fault_is_pending() {
@@ -94,6 +105,7 @@ async fn a_failover_ends_the_same_whichever_call_fails_once() {
 #[tokio::test(start_paused = true)]
 async fn a_drill_ends_the_same_whichever_call_fails_once() {
     let mut undisturbed = Scene::new(Mode::Drill, Phase::Activating);
+    undisturbed.compared();
     drill(&mut undisturbed).await;
     let expected = end(&undisturbed);
     assert_eq!(expected.copies, [("orders".to_owned(), true, false), ("users".to_owned(), true, false)]);
@@ -102,6 +114,7 @@ async fn a_drill_ends_the_same_whichever_call_fails_once() {
     for fault in FAULTS {
         for n in 0.. {
             let mut scene = Scene::new(Mode::Drill, Phase::Activating);
+            scene.compared();
             scene.world.calls.fault_at(n, fault);
             drill(&mut scene).await;
             if scene.world.calls.fault_is_pending() {

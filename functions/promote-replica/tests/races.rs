@@ -46,6 +46,10 @@ impl Database for Meanwhile<'_> {
         self.world.modify(replica, change).await
     }
 
+    async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
+        self.world.restart(replica).await
+    }
+
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
         self.world.create_copy(copy, of).await
     }
@@ -96,6 +100,10 @@ impl Database for Meanwhile<'_> {
 
     async fn modify_home(&self, home: &HomeId, change: &InstanceChange) -> Result<(), CallError> {
         self.world.modify_home(home, change).await
+    }
+
+    async fn restart_home(&self, home: &HomeId) -> Result<(), CallError> {
+        self.world.restart_home(home).await
     }
 
     async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError> {

@@ -174,7 +174,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
                 (EntryKind::Reached, Some(true), format!("equal at home at {at}: {rows} rows in {tables} table(s)"))
             }
             Compared::Differing { at, tables } => {
-                let tables: Vec<String> = tables.into_iter().map(|(table, why)| format!("{table}: {why}")).collect();
+                let tables: Vec<String> = tables.iter().map(|table| table.between("at the writer", "at home")).collect();
                 (EntryKind::Refusal, Some(false), format!("differs at home at {at}: {}; `stand-down`, and build the replica anew", tables.join(", ")))
             }
             Compared::Moving => {
@@ -386,7 +386,7 @@ fn fail_once(last: &mut String, outcome: &mut Outcome, said: String) {
     }
 }
 
-fn left_out(all: &[(String, String)]) -> Vec<String> {
+pub(crate) fn left_out(all: &[(String, String)]) -> Vec<String> {
     let mut named: Vec<String> = all.iter().take(NAMED).map(|(table, why)| format!("{table} ({why})")).collect();
     if all.len() > NAMED {
         named.push(format!("and {} more", all.len() - NAMED));

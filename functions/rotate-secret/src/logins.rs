@@ -19,6 +19,8 @@ pub(crate) enum NoLogin {
     NoVersion { host: String, last: LoginError },
     #[error("no version has a value; put the login that the database has")]
     Empty,
+    #[error("the replica or its copy has no endpoint yet")]
+    NoEndpoint,
 }
 
 impl<S: Secrets, L: Login, D, R> RotateSecret<S, L, D, R> {

@@ -1,17 +1,20 @@
 //! Peace: each half hour every secret logs in at the replica, so that a failover does not find out first that a security
 //! group, a password or a CA is not what the plan believes. What it saw stands in the journal, for the readiness check.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
+use relight::decide::rotation::replica::to_beat;
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan::Secret;
-use relight::ports::{Database, EntryKind, Journal, Login, ReplicaId, Reports, Secrets, Stage};
+use relight::ports::{Database, EntryKind, Journal, Login, Reports, Secrets, Stage};
 use relight::state::{Key, LoginSeen};
 
 use crate::RotateSecret;
 
 impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
-    /// One login of each secret, side by side, and one write.
+    /// One login of each secret, and a look for the last beat of each heartbeat, side by side, and one write.
     pub(crate) async fn log_in<J: Journal>(&self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+        let beats = to_beat(&view.plan, &view.snapshot);
+        let heard = join_all(beats.iter().map(async |(database, secret)| (*database, self.hear(view, database, secret).await)));
         let secrets = view.plan.secrets.iter();
         let seen = join_all(secrets.map(async |secret| {
             let seen = self.try_at_replica(view, secret).await;
@@ -20,8 +23,8 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
                 Err(said) => (false, said),
             };
             (secret, LoginSeen { at: view.now, ok, said })
-        }))
-        .await;
+        }));
+        let (seen, heard) = join(seen, heard).await;
         let mut memory = view.snapshot.memory.clone();
         // A secret that left the plan leaves the memory too.
         memory.logins.retain(|name, _| view.plan.secrets.iter().any(|secret| secret.name == *name));
@@ -31,6 +34,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
             }
             memory.logins.insert(secret.name.clone(), seen);
         }
+        memory.heartbeats = heard.into_iter().map(|(database, heard)| (database.name.clone(), heard)).collect();
         // Somebody else who wrote the memory at this moment costs this round's word; the next tick tries again.
         desk.write(vec![put(view, Key::Memory, &memory)?], Vec::new()).await?;
         Ok(Next::Idle)
@@ -38,10 +42,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
 
     async fn try_at_replica(&self, view: &View, secret: &Secret) -> Result<String, String> {
         let database = view.plan.database(&secret.database).ok_or_else(|| format!("the plan has no database {}", secret.database))?;
-        let replica = self.database.replica(&ReplicaId::of(database)).await.map_err(|error| error.to_string())?;
-        let endpoint = replica.and_then(|replica| replica.endpoint).ok_or_else(|| {
-            format!("the replica {} has no endpoint; correct the plan, or create it as a replica of {}", database.replica, database.primary)
-        })?;
+        let endpoint = self.replica_endpoint(database).await?;
         let attempt = async |value: &relight::secret::SecretValue| self.login.login(value).await;
         let (stage, _, seen) = self.first_that_works(&secret.name, &endpoint, attempt).await.map_err(|error| error.to_string())?;
         let how = if seen.encrypted { "over TLS" } else { "in plaintext" };

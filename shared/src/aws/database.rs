@@ -26,6 +26,7 @@ const DESCRIBE: &str = "rds:DescribeDBInstances";
 const QUOTAS: &str = "rds:DescribeAccountAttributes";
 const PROMOTE: &str = "rds:PromoteReadReplica";
 const MODIFY: &str = "rds:ModifyDBInstance";
+const RESTART: &str = "rds:RebootDBInstance";
 const CREATE: &str = "rds:CreateDBInstanceReadReplica";
 const DELETE: &str = "rds:DeleteDBInstance";
 /// On every copy: whose it is, and which run made it.
@@ -85,11 +86,21 @@ impl AwsDatabase {
 
     async fn modify_any(rds: &Client, name: &str, change: &InstanceChange) -> Result<(), CallError> {
         let call = rds.modify_db_instance().db_instance_identifier(name).apply_immediately(true);
-        let call = match change {
-            InstanceChange::Backups(retention) => call.backup_retention_period(days(*retention)),
-            InstanceChange::Class(class) => call.db_instance_class(class),
-        };
+        let call = call
+            .set_backup_retention_period(change.backups.map(days))
+            .set_deletion_protection(change.deletion_protection)
+            .set_multi_az(change.multi_az)
+            .set_db_instance_class(change.class.clone())
+            .set_db_parameter_group_name(change.parameter_group.clone());
         call.send().await.map(drop).map_err(failed(MODIFY))
+    }
+
+    /// Sent once, as a promotion: a second one after a lost answer would restart a writer that serves again. Never by a failover, which leaves
+    /// the parameter group waiting.
+    async fn restart_any(rds: &Client, name: &str) -> Result<(), CallError> {
+        let once = aws_sdk_rds::config::Builder::new().retry_config(RetryConfig::disabled());
+        let call = rds.reboot_db_instance().db_instance_identifier(name).force_failover(false);
+        call.customize().config_override(once).send().await.map(drop).map_err(failed(RESTART))
     }
 }
 
@@ -117,6 +128,10 @@ impl Database for AwsDatabase {
 
     async fn modify(&self, replica: &ReplicaId, change: &InstanceChange) -> Result<(), CallError> {
         AwsDatabase::modify_any(self.rds(), replica.as_str(), change).await
+    }
+
+    async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
+        AwsDatabase::restart_any(self.rds(), replica.as_str()).await
     }
 
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
@@ -216,7 +231,7 @@ impl Database for AwsDatabase {
             name: home.as_str(),
             source: home::there(self.rds(), of.source.as_str()).await?,
             like,
-            class: None,
+            was: None,
             security_groups: of.security_groups.to_vec(),
             plan: of.plan,
             run: of.run,
@@ -232,6 +247,10 @@ impl Database for AwsDatabase {
         AwsDatabase::modify_any(self.home_rds(home.region()), home.as_str(), change).await
     }
 
+    async fn restart_home(&self, home: &HomeId) -> Result<(), CallError> {
+        AwsDatabase::restart_any(self.home_rds(home.region()), home.as_str()).await
+    }
+
     async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError> {
         let like = home::there(self.rds(), of.like.as_str()).await?;
         let building = home::Building {
@@ -240,7 +259,7 @@ impl Database for AwsDatabase {
             source: home::there(self.home_rds(of.source.region()), of.source.as_str()).await?,
             security_groups: instance::instance(&like).security_groups,
             like: Some(like),
-            class: of.class,
+            was: of.was,
             plan: of.plan,
             run: of.run,
         };

@@ -11,6 +11,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Decision;
+use super::rotation::compare::concluded;
 use crate::plan::Plan;
 use crate::run::{Mode, Phase, Run};
 use crate::state::{DrillProgress, Progress, Snapshot};
@@ -113,6 +114,11 @@ fn drill_findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Finding> {
             Some(copy) if copy.promoted_at.is_some() => good(format!("database {}: a disposable replica of the replica was promoted", database.name)),
             _ => bad(format!("database {}: the promotion was not rehearsed", database.name)),
         });
+        // What could not be compared is no gap of the standby's; the report has it among what was not shown.
+        findings.extend(concluded(plan, progress, database).and_then(|seen| {
+            let ok = seen.equal?;
+            Some(Finding { ok, said: format!("database {}: {}", database.name, seen.said) })
+        }));
     }
     for secret in &plan.secrets {
         let step = progress.rotation.rehearsal.secrets.get(&secret.name);
@@ -171,7 +177,7 @@ fn capacity_finding(plan: &Plan, progress: &Progress) -> Finding {
 
 /// The recovery time. A failover's is measured from the first Down to the end of the run. A drill's is what a failover
 /// would have waited for: the slowest of full capacity and each database's promotion, proof and repointing, counted from
-/// when its copy was there, since a real failover makes no copy.
+/// when it was asked for, since a real failover makes no copy and compares none.
 pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<SignedDuration> {
     if run.mode == Mode::Failback {
         // Nothing is recovered: the standby serves until writes pause, which is measured by itself.
@@ -186,7 +192,7 @@ pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<Sign
         let secrets = plan.secrets.iter().filter(|secret| secret.database == database.name);
         let repointed = secrets.map(|secret| progress.rotation.rehearsal.secrets.get(&secret.name)?.repointed_at);
         let last = repointed.chain([copy.promoted_at]).try_fold(run.opened_at, |last, at| at.map(|at| last.max(at)))?;
-        Some(last.duration_since(copy.available_at?))
+        Some(last.duration_since(copy.promote_asked_at.or(copy.available_at)?))
     });
     capacity.chain(databases).try_fold(SignedDuration::ZERO, |slowest, took| took.map(|took| slowest.max(took)))
 }

@@ -12,12 +12,16 @@
 //! Later samples say nothing about the loss. PostgreSQL reports the time since the last replayed transaction, which grows
 //! while the source is dead; so the number that counts is the last from before. Where the primary went on half alive,
 //! until the quorum was complete, it may have taken writes: then the worst sample until that moment counts.
+//!
+//! The replica itself knows more, once it is asked: a moment until which it has every commit. What was committed between that moment and
+//! the failure is lost at most, see [`weigh`].
 
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::ports::LagSample;
+use crate::plan::{Database, Plan};
+use crate::ports::{LagSample, Reached, Telling};
 use crate::state::FrozenLag;
 
 /// A sample older than this tells nothing about the moment that it is asked for.
@@ -40,8 +44,8 @@ pub fn window(first_down: Timestamp, confirmed_at: Timestamp) -> (Timestamp, Tim
 /// has lost `n` and the time since at most. That bound stands in for the -1; without a number to reckon from the lag is unknown.
 pub fn measure(replica: &str, samples: &[LagSample], first_down: Timestamp, confirmed_at: Timestamp) -> FrozenLag {
     let metric = format!("AWS/RDS ReplicaLag of {replica}");
-    let unknown = |why: String| FrozenLag { seconds: None, sampled_at: None, source: why, first_down: Some(first_down) };
-    let end = if confirmed_at.duration_since(first_down) > SLOW_QUORUM { confirmed_at } else { first_down };
+    let unknown = |why: String| FrozenLag { source: why, first_down: Some(first_down), ..FrozenLag::default() };
+    let end = end(first_down, confirmed_at);
     let mut samples: Vec<&LagSample> = samples.iter().filter(|sample| sample.at <= end && first_down.duration_since(sample.at) <= STALE).collect();
     samples.sort_by_key(|sample| sample.at);
     if samples.first().is_none_or(|sample| sample.at > first_down) {
@@ -70,7 +74,61 @@ pub fn measure(replica: &str, samples: &[LagSample], first_down: Timestamp, conf
             source = format!("{metric} at {at} and the {} s since, in which it was -1", since.as_secs());
         }
     }
-    FrozenLag { seconds: Some(seconds), sampled_at: Some(at), source, first_down: Some(first_down) }
+    FrozenLag { seconds: Some(seconds), sampled_at: Some(at), source, first_down: Some(first_down), asked: false }
+}
+
+/// The moment up to which a loss is reckoned.
+fn end(first_down: Timestamp, confirmed_at: Timestamp) -> Timestamp {
+    if confirmed_at.duration_since(first_down) > SLOW_QUORUM { confirmed_at } else { first_down }
+}
+
+/// The lag that counts, once the replica itself was asked: the time from the moment until which it has every commit to the end. `beats`:
+/// the plan has a row written each minute.
+///
+/// That time is never too short. It is too long where the source had nothing to commit, which it shares with the metric. So the
+/// smaller of the two counts, and one that nothing but an old commit tells is none. Where a heartbeat's row was found there is no such
+/// doubt, and what the replica says counts in any case.
+pub fn weigh(metric: FrozenLag, replica: &str, reached: &Reached, beats: bool, first_down: Timestamp, confirmed_at: Timestamp) -> FrozenLag {
+    let metric = FrozenLag { asked: true, ..metric };
+    let Some((at, telling)) = reached.until() else { return metric };
+    let behind = end(first_down, confirmed_at).duration_since(at).max(SignedDuration::ZERO);
+    let certain = beats && reached.beat_at.is_some();
+    let idle_or_dead = telling == Telling::Commit && behind > STALE;
+    let counts = match metric.seconds {
+        _ if certain => true,
+        None => !idle_or_dead,
+        Some(seconds) => behind.as_secs_f64() < seconds,
+    };
+    if !counts {
+        let doubt = format!("{}; {replica} itself has replayed nothing committed since {at}, as its source was idle or out of reach", metric.source);
+        return if metric.seconds.is_none() && idle_or_dead { FrozenLag { source: doubt, ..metric } } else { metric };
+    }
+    let what = match telling {
+        Telling::Commit => "the newest commit that it replayed is of",
+        Telling::Beat => "the newest beat that arrived is of",
+        Telling::Level => "it had all of its source's log at",
+    };
+    let source = format!("{replica} itself: {what} {at}; {} of the log received, {} replayed", reached.received, reached.replayed);
+    FrozenLag { seconds: Some(behind.as_secs_f64()), sampled_at: Some(at), source, ..metric }
+}
+
+/// For so long after the quorum the replica's own word is waited for.
+pub const ASKED_FOR: SignedDuration = SignedDuration::from_secs(10);
+
+/// Whether the replica's own word is to come before the metric is judged: where it would count in any case, or where the metric alone would
+/// refuse. `failed`: it was asked in vain. `since` the quorum was complete.
+pub fn asking(plan: &Plan, database: &Database, metric: &FrozenLag, failed: bool, since: SignedDuration) -> Option<Asking> {
+    let opens = plan.secrets.iter().any(|secret| secret.database == database.name);
+    let within = matches!(judge(&database.name, metric, plan.objectives.rpo), LagVerdict::WithinRpo(_));
+    let wanted = opens && (database.heartbeat.is_some() || (!within && !failed));
+    (wanted && since < ASKED_FOR).then(|| Asking { replica: database.replica.clone() })
+}
+
+/// The replica is being asked how far it came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{replica} is asked how far it came, by rotate-secret; after {ASKED_FOR:#} the metric alone counts")]
+pub struct Asking {
+    pub replica: String,
 }
 
 /// What a lag means against the objective. Each is a sentence with the number and its source.
@@ -116,133 +174,4 @@ impl fmt::Display for LagVerdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DOWN: &str = "2026-01-05T00:10:30Z";
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().expect("a time")
-    }
-
-    /// Samples as (minute past midnight, seconds), -1 as CloudWatch says it.
-    fn samples(of: &[(i64, f64)]) -> Vec<LagSample> {
-        let midnight = at("2026-01-05T00:00:00Z");
-        of.iter()
-            .map(|(minute, seconds)| LagSample { at: midnight + SignedDuration::from_mins(*minute), seconds: (*seconds >= 0.0).then_some(*seconds) })
-            .collect()
-    }
-
-    fn measured(of: &[(i64, f64)], confirmed: &str) -> FrozenLag {
-        measure("orders-replica", &samples(of), at(DOWN), at(confirmed))
-    }
-
-    #[test]
-    fn the_last_sample_before_the_first_down_counts() {
-        let lag = measured(&[(8, 400.0), (9, 7.0), (10, 4.0), (11, 900.0)], "2026-01-05T00:12:00Z");
-        assert_eq!((lag.seconds, lag.sampled_at), (Some(4.0), Some(at("2026-01-05T00:10:00Z"))));
-        assert_eq!(lag.first_down, Some(at(DOWN)));
-    }
-
-    #[test]
-    fn samples_in_any_order_give_the_same_answer() {
-        assert_eq!(measured(&[(10, 4.0), (8, 400.0)], "2026-01-05T00:12:00Z").seconds, Some(4.0));
-    }
-
-    #[test]
-    fn a_slow_quorum_lets_the_worst_sample_until_then_count() {
-        let series = [(10, 4.0), (11, 60.0), (12, 200.0), (13, 100.0), (15, 999.0)];
-        assert_eq!(measured(&series, "2026-01-05T00:13:30Z").seconds, Some(4.0), "three minutes are not yet slow");
-        assert_eq!(measured(&series, "2026-01-05T00:13:31Z").seconds, Some(200.0), "what came after the quorum never counts");
-    }
-
-    #[test]
-    fn an_older_worse_sample_does_not_count_in_a_slow_quorum() {
-        assert_eq!(measured(&[(8, 800.0), (10, 4.0), (13, 5.0)], "2026-01-05T00:14:00Z").seconds, Some(5.0));
-    }
-
-    #[test]
-    fn no_sample_is_unknown() {
-        let lag = measured(&[], "2026-01-05T00:12:00Z");
-        assert_eq!(lag.seconds, None);
-        assert!(lag.source.contains("no sample in the 5m before"), "{}", lag.source);
-    }
-
-    #[test]
-    fn only_samples_from_after_the_failure_are_unknown() {
-        assert_eq!(measured(&[(11, 1.0), (12, 1.0)], "2026-01-05T00:12:00Z").seconds, None);
-    }
-
-    #[test]
-    fn a_stale_sample_is_unknown() {
-        assert_eq!(measured(&[(5, 1.0)], "2026-01-05T00:12:00Z").seconds, None);
-        assert_eq!(measured(&[(6, 1.0)], "2026-01-05T00:12:00Z").seconds, Some(1.0));
-    }
-
-    #[test]
-    fn minus_one_is_never_zero_the_time_since_the_last_number_counts_as_lost() {
-        let lag = measured(&[(8, 5.0), (9, 1.0), (10, -1.0)], "2026-01-05T00:12:00Z");
-        assert_eq!((lag.seconds, lag.sampled_at), (Some(1.0 + 90.0), Some(at("2026-01-05T00:09:00Z"))));
-        assert!(lag.source.ends_with("at 2026-01-05T00:09:00Z and the 90 s since, in which it was -1"), "{}", lag.source);
-    }
-
-    #[test]
-    fn minus_one_that_was_over_again_before_the_failure_does_not_count() {
-        assert_eq!(measured(&[(8, 5.0), (9, -1.0), (10, 1.0)], "2026-01-05T00:12:00Z").seconds, Some(1.0));
-    }
-
-    #[test]
-    fn minus_one_without_a_recent_number_is_unknown() {
-        for series in [&[(10, -1.0)][..], &[(5, 1.0), (6, -1.0), (10, -1.0)], &[(10, -1.0), (11, 3.0)]] {
-            let lag = measured(series, "2026-01-05T00:12:00Z");
-            assert_eq!(lag.seconds, None, "{series:?}");
-            assert!(lag.source.contains("-1 at 2026-01-05T00:10:00Z"), "{}", lag.source);
-        }
-    }
-
-    #[test]
-    fn minus_one_before_a_slow_quorum_counts_until_the_quorum() {
-        assert_eq!(measured(&[(10, 1.0), (12, -1.0), (13, 2.0)], "2026-01-05T00:14:00Z").seconds, Some(2.0));
-        assert_eq!(measured(&[(10, 1.0), (11, 3.0), (12, -1.0), (13, -1.0)], "2026-01-05T00:14:00Z").seconds, Some(3.0 + 180.0));
-        assert_eq!(measured(&[(10, 1.0), (13, -1.0), (15, -1.0)], "2026-01-05T00:16:00Z").seconds, None, "the last number is six minutes old");
-    }
-
-    #[test]
-    fn samples_that_stop_before_a_slow_quorum_are_unknown() {
-        assert_eq!(measured(&[(10, 1.0)], "2026-01-05T00:20:00Z").seconds, None);
-    }
-
-    #[test]
-    fn a_quorum_dated_before_the_first_down_is_a_quick_one() {
-        assert_eq!(measured(&[(10, 1.0)], "2026-01-05T00:05:00Z").seconds, Some(1.0));
-        assert_eq!(window(at(DOWN), at("2026-01-05T00:05:00Z")), (at("2026-01-05T00:05:30Z"), at(DOWN)));
-    }
-
-    fn judged(seconds: Option<f64>) -> LagVerdict {
-        let lag = FrozenLag { seconds, sampled_at: None, source: "the metric".to_owned(), first_down: None };
-        judge("orders", &lag, SignedDuration::from_mins(5))
-    }
-
-    #[test]
-    fn the_objective_itself_is_within_it_and_a_second_more_is_beyond() {
-        assert!(matches!(judged(Some(0.0)), LagVerdict::WithinRpo(_)));
-        assert!(matches!(judged(Some(300.0)), LagVerdict::WithinRpo(_)));
-        assert!(matches!(judged(Some(300.1)), LagVerdict::BeyondRpo(_)));
-    }
-
-    #[test]
-    fn what_is_no_duration_is_unknown() {
-        for seconds in [None, Some(f64::NAN), Some(-1.0)] {
-            assert!(matches!(judged(seconds), LagVerdict::Unknown(_)), "{seconds:?}");
-        }
-    }
-
-    #[test]
-    fn each_verdict_says_its_number_and_its_source() {
-        assert_eq!(
-            judged(Some(612.0)).to_string(),
-            "replica of orders was 612 s behind when the primary was first seen down, the RPO is 300 s (the metric)"
-        );
-        assert_eq!(judged(None).to_string(), "nobody knows how far the replica of orders was behind, the RPO is 300 s: the metric");
-    }
-}
+mod tests;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
-//! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► class, last of all
-//! Drill        rehearse  copy owed ─► created ─► available ─► promoted, or given up
+//! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► what restarts or slows it, last of all
+//! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
 //!
@@ -13,14 +13,16 @@ mod activate;
 mod clear;
 pub mod home;
 mod rehearse;
+mod settings;
 
 use std::fmt;
 
 use crate::ports::Instance;
 
-pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, class_due};
+pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, changes_due};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
-pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearse};
+pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
+pub use settings::unsettled;
 
 /// What a replica is busy with while it cannot be promoted or copied; it passes by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

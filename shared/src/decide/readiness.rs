@@ -165,9 +165,9 @@ fn lag_now(database: &Database, seen: &Seen, now: Timestamp, findings: &mut Vec<
         Some(Ok(samples)) => measure(&database.replica, samples, now, now),
         Some(Err(error)) => {
             findings.push(Finding::unreadable(format!("lag of {}", database.replica), error));
-            FrozenLag { seconds: None, sampled_at: None, source: error.to_string(), first_down: Some(now) }
+            FrozenLag { source: error.to_string(), first_down: Some(now), ..FrozenLag::default() }
         }
-        None => FrozenLag { seconds: None, sampled_at: None, source: "nobody looked".to_owned(), first_down: Some(now) },
+        None => FrozenLag { source: "nobody looked".to_owned(), first_down: Some(now), ..FrozenLag::default() },
     }
 }
 
@@ -202,7 +202,7 @@ fn promotable(plan: &Plan, supposed: &suppose::Supposed, database: &Database, se
 /// Why a drill could not copy the replica. What stops a promotion as well is said there.
 fn not_rehearsed(plan: &Plan, run: &Run, database: &Database, instance: &Instance, now: Timestamp) -> Option<GivenUp> {
     let step = CopyStep::default();
-    match rehearse(&Rehearsal { plan, run, database, step: &step, replica: Some(instance), copy: None, now }) {
+    match rehearse(&Rehearsal { plan, run, database, step: &step, replica: Some(instance), copy: None, comparing: false, now }) {
         Decision::Refuse(why @ (GivenUp::NoBackups { .. } | GivenUp::EngineTooOld { .. })) => Some(why),
         _ => None,
     }

@@ -9,7 +9,9 @@
 //! repointing waits for nothing but the proof, a rotation is never called before it, and a rotation that fails fails
 //! nothing else. Each step can be seen in Secrets Manager or stands in the journal, so any of them may be done twice.
 
+pub mod compare;
 pub mod home;
+pub mod replica;
 pub mod step;
 #[cfg(test)]
 mod tests;

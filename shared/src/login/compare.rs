@@ -3,14 +3,15 @@
 //! ```text
 //! left_behind   old ──► cursor: keys and digests, some thousand at a time ──► serving: the digests of these keys
 //!                                                      └── lacking or other: both rows as JSON
-//! compare       writer: a snapshot of an instant at which nobody writes ──► replica: the same snapshot ──► count and checksum of each table
+//! compare       here: a snapshot of an instant at which nobody writes ──► there: the same snapshot ──► count and checksum of each table
 //! ```
 //! `left_behind` looks the old writer's keys up in the serving database and needs no order: two servers may sort text differently. A row's
 //! digest is MD5 over those columns that both sides have; a migration since then does not make every row another one.
 //!
-//! `compare` adds up 64 bits of each row's MD5: one scan, no sort, the same sum in any order. Writer and replica see the same rows when
-//! both snapshots end at one transaction and none is under way; a replica cannot be asked to stop there, so it is looked at until it
-//! passes by. Pausing its replay needs a superuser.
+//! `compare` adds up 64 bits of each row's MD5: one scan, no sort, the same sum in any order. Two databases of one log see the same rows
+//! when both snapshots end at one transaction and none is under way. One that replays cannot be asked to stop there, so whichever is behind
+//! is looked at until it gets there or passes by; then it is the other one that is behind. A copy may well be ahead of the replica that it
+//! is made of: it is sent what that one received, not what it replayed. Pausing the replay needs a superuser.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Failure, explain};
-use crate::ports::{Compared, LeftRows, LoginError, Lsn, Table, Tables};
+use crate::ports::{Compared, Difference, LeftRows, LoginError, Lsn, OWN_TABLES, Table, Tables};
 
 /// Rows whose digests are looked up at once.
 const BATCH: usize = 2000;
@@ -31,8 +32,8 @@ const WHOLE: usize = 100;
 const MOST_BYTES: usize = 32 << 20;
 /// How long a moment is looked for at which both sides stand alike.
 const MEETING: Duration = Duration::from_secs(20);
-/// Relight's own proof of writability: on each side another.
-const MARKER: &str = "relight_marker";
+/// Between two looks. A writer is idle for milliseconds only.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Whatever changes how a value is written. Row security would hide rows where it should refuse.
 const SETTINGS: &str = "set default_transaction_read_only to on; set statement_timeout to '600s'; set lock_timeout to '10s'; \
@@ -44,8 +45,11 @@ const LIST: &str = "select format('%I.%I', n.nspname, c.relname), n.nspname || '
        join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum \
        where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts order by k.place) \
      from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-     where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname <> $1 \
+     where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname <> all ($1) \
      order by 1";
+/// Each position function refuses to answer on the other kind of server.
+const SNAPSHOT: &str = "select txid_current_snapshot()::text, \
+     coalesce(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, '0/0')::text";
 const COLUMNS: &str = "select a.attname::text, format_type(a.atttypid, a.atttypmod) from pg_attribute a \
      where a.attrelid = to_regclass($1::text) and a.attnum > 0 and not a.attisdropped order by a.attnum";
 
@@ -83,7 +87,7 @@ pub(super) async fn tables(side: &Side<'_>, named: &[String]) -> Result<Tables, 
     side.run(SETTINGS).await?;
     let mut tables = Tables::default();
     let mut found = Vec::new();
-    for row in &side.ask(LIST, &[&MARKER]).await? {
+    for row in &side.ask(LIST, &[&OWN_TABLES.as_slice()]).await? {
         let (name, plain): (String, String) = (side.read(row, 0)?, side.read(row, 1)?);
         let (partition, unlogged): (bool, bool) = (side.read(row, 2)?, side.read(row, 3)?);
         let key: Vec<String> = side.read(row, 4)?;
@@ -192,67 +196,65 @@ impl Lookup {
     }
 }
 
-pub(super) async fn compare(writer: &Side<'_>, replica: &Side<'_>, tables: &[Table]) -> Result<Compared, LoginError> {
-    writer.run(SETTINGS).await?;
-    replica.run(SETTINGS).await?;
-    let Some(at) = meet(writer, replica).await? else { return Ok(Compared::Moving) };
+pub(super) async fn compare(here: &Side<'_>, there: &Side<'_>, tables: &[Table]) -> Result<Compared, LoginError> {
+    here.run(SETTINGS).await?;
+    there.run(SETTINGS).await?;
+    let Some(at) = meet(here, there).await? else { return Ok(Compared::Moving) };
     let (mut rows, mut differing) = (0, Vec::new());
     for table in tables {
-        let columns = writer.columns(table).await?;
+        let columns = here.columns(table).await?;
         let sum = format!(
             "select count(*), coalesce(sum(('x' || substr({}, 1, 16))::bit(64)::bigint), 0)::text from {} t",
             digest(columns.iter().map(|(name, _)| name)),
             table.name
         );
-        let (here, there) = tokio::join!(writer.ask(&sum, &[]), replica.ask(&sum, &[]));
-        let there = match there {
-            // Its replay had to go on, or it was promoted or restarted: what it showed is no longer there.
-            Err(LoginError::Refused { code, .. }) if code == "40001" => return Ok(Compared::Moving),
-            there => there?,
-        };
-        let here = here?;
-        let [(count, sum), (count_there, sum_there)] = [summed(writer, &here)?, summed(replica, &there)?];
-        rows += u64::try_from(count).unwrap_or_default();
-        if count != count_there {
-            differing.push((table.name.clone(), format!("{count} rows at the writer, {count_there} at the replica")));
-        } else if sum != sum_there {
-            differing.push((table.name.clone(), format!("{count} rows on both sides, with different values")));
+        let (one, other) = tokio::join!(here.ask(&sum, &[]), there.ask(&sum, &[]));
+        let (Some(one), Some(other)) = (still_there(one)?, still_there(other)?) else { return Ok(Compared::Moving) };
+        let [(count, sum), (count_there, sum_there)] = [summed(here, &one)?, summed(there, &other)?];
+        rows += count;
+        if (count, sum) != (count_there, sum_there) {
+            differing.push(Difference { table: table.name.clone(), here: count, there: count_there });
         }
     }
     Ok(if differing.is_empty() { Compared::Equal { at, tables: tables.len(), rows } } else { Compared::Differing { at, tables: differing } })
 }
 
-fn summed(side: &Side<'_>, rows: &[Row]) -> Result<(i64, String), LoginError> {
+/// Nothing where what a replica showed is no longer there: its replay had to go on, or it was promoted or restarted.
+fn still_there(answer: Result<Vec<Row>, LoginError>) -> Result<Option<Vec<Row>>, LoginError> {
+    match answer {
+        Err(LoginError::Refused { code, .. }) if code == "40001" => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+fn summed(side: &Side<'_>, rows: &[Row]) -> Result<(u64, String), LoginError> {
     match rows.first() {
-        Some(row) => Ok((side.read(row, 0)?, side.read(row, 1)?)),
+        Some(row) => Ok((u64::try_from(side.read::<i64>(row, 0)?).unwrap_or_default(), side.read(row, 1)?)),
         None => Ok((0, String::new())),
     }
 }
 
 /// Opens a transaction on both sides that sees the same rows, and says where the log stood; `None` where they did not meet in time.
-async fn meet(writer: &Side<'_>, replica: &Side<'_>) -> Result<Option<Lsn>, LoginError> {
+async fn meet(here: &Side<'_>, there: &Side<'_>) -> Result<Option<Lsn>, LoginError> {
     let until = Instant::now() + MEETING;
+    let (mut one, mut other) = (idle(here).await?, idle(there).await?);
     while Instant::now() < until {
-        let Some((transaction, at)) = idle(writer, "pg_current_wal_lsn()").await? else {
-            sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        while Instant::now() < until {
-            match idle(replica, "pg_last_wal_replay_lsn()").await? {
-                Some((seen, _)) if seen == transaction => return Ok(Some(at)),
-                // It has passed by.
-                Some((seen, _)) if seen > transaction => break,
-                _ => sleep(Duration::from_millis(5)).await,
-            }
+        match (one, other) {
+            (Some((seen, at)), Some((there, _))) if seen == there => return Ok(Some(at)),
+            // Whoever is ahead keeps its snapshot until the other comes along.
+            (Some((seen, _)), Some((passed, _))) if seen > passed => other = idle(there).await?,
+            (Some(_), None) => other = idle(there).await?,
+            _ => one = idle(here).await?,
         }
+        sleep(LOOK).await;
     }
     Ok(None)
 }
 
 /// A transaction whose snapshot ends at one transaction with none under way; it is left open in that case.
-async fn idle(side: &Side<'_>, position: &str) -> Result<Option<(u64, Lsn)>, LoginError> {
+async fn idle(side: &Side<'_>) -> Result<Option<(u64, Lsn)>, LoginError> {
     side.run("rollback; begin isolation level repeatable read read only").await?;
-    let rows = side.ask(&format!("select txid_current_snapshot()::text, coalesce({position}, '0/0')::text"), &[]).await?;
+    let rows = side.ask(SNAPSHOT, &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let (snapshot, position): (String, String) = (side.read(row, 0)?, side.read(row, 1)?);
     let at = position.parse().map_err(|_| side.explain(Failure::NoPosition))?;

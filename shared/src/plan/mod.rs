@@ -147,6 +147,15 @@ pub struct Database {
     pub backup_retention_days: u32,
     /// Class while it serves; changed last, since the change restarts the instance.
     pub instance_class: Option<String>,
+    /// Name of the [`Secret`] with which a row is written through the primary each minute, so that the replica can say how far it came
+    /// even if nobody else writes. Absent: no such row.
+    pub heartbeat: Option<String>,
+    /// A standby in another zone while it serves; changed last, since writes are slower while that is filled.
+    pub multi_az: Option<bool>,
+    /// Parameter group while it serves; changed last, since it is in force only after a restart.
+    pub parameter_group: Option<String>,
+    /// Whether nobody may delete it while it serves.
+    pub deletion_protection: Option<bool>,
     /// Security group in the primary Region that cuts the old writer off: it lets nobody in, but rotate-secret for the way home.
     pub quarantine_security_group: Option<String>,
     /// Security groups of the instance in the primary Region, for the replica that a failback builds there.

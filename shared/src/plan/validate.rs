@@ -182,6 +182,17 @@ impl Found {
                 format!("{days} days are not possible"),
                 "give 1 to 35: a promoted database without backups is one accident from gone",
             );
+            if let Some(heartbeat) = &database.heartbeat {
+                self.unless(
+                    plan.secrets.iter().any(|secret| secret.name == *heartbeat && secret.database == database.name),
+                    key("heartbeat"),
+                    format!("no [[secret]] of this database is named `{heartbeat}`"),
+                    "name one whose user may create a table, and whose users do not alternate: the admin's",
+                );
+            }
+            if let Some(group) = &database.parameter_group {
+                self.unless(!group.is_empty(), key("parameter_group"), "it is empty", "give a parameter group's name, or leave it out");
+            }
             if let Some(group) = &database.quarantine_security_group {
                 self.unless(
                     group.starts_with("sg-"),

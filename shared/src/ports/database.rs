@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{CallError, HomeId, HomeOf, LeftId, RebuiltOf, Snapshotted};
 use crate::plan;
 use crate::run::RunId;
-use crate::state::Endpoint;
+use crate::state::{Endpoint, ReplicaShape};
 
 /// Every name of a disposable copy begins so. No plan may name a replica like this.
 pub const COPY_PREFIX: &str = "relight-drill-";
@@ -35,8 +35,11 @@ pub trait Database {
     /// Promotes the replica, irreversibly, and asks for backups kept `retention` days: a replica has none.
     async fn promote(&self, replica: &ReplicaId, retention: u32) -> Result<(), CallError>;
 
-    /// Changes the promoted instance at once, not in its maintenance window.
+    /// Changes the promoted instance, or the replica that was built again, at once and not in its maintenance window.
     async fn modify(&self, replica: &ReplicaId, change: &InstanceChange) -> Result<(), CallError>;
+
+    /// Restarts it without a failover to its standby in the other zone: what a parameter group waits for.
+    async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError>;
 
     /// Begins a disposable replica of the replica. One that is there already under this name is ours: the name says which run.
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError>;
@@ -81,6 +84,9 @@ pub trait Database {
     /// Changes the instance at home at once.
     async fn modify_home(&self, home: &HomeId, change: &InstanceChange) -> Result<(), CallError>;
 
+    /// Restarts the instance at home, as [`Database::restart`] does.
+    async fn restart_home(&self, home: &HomeId) -> Result<(), CallError>;
+
     /// Begins the standby's replica again, a cross-Region replica of the writer at home under the plan's name. One that is
     /// there already and replicates the same source is ours; anything else there is an error.
     async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError>;
@@ -108,6 +114,22 @@ pub struct Instance {
     /// Instances that replicate from this one.
     pub read_replicas: Vec<String>,
     pub security_groups: Vec<String>,
+    #[serde(default)]
+    pub multi_az: bool,
+    #[serde(default)]
+    pub pending_multi_az: Option<bool>,
+    #[serde(default)]
+    pub deletion_protection: bool,
+    #[serde(default)]
+    pub parameter_group: Option<ParameterGroup>,
+}
+
+/// The parameter group that an instance names, and how far it is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterGroup {
+    pub name: String,
+    /// `in-sync`, `applying`, `pending-reboot`, `failed-to-apply`, `pending-database-upgrade`.
+    pub status: String,
 }
 
 impl Instance {
@@ -119,6 +141,23 @@ impl Instance {
     /// first backup of the new writer does not hold it up: it is writable, and the backups are a step of their own.
     pub fn is_promoted(&self) -> bool {
         matches!(self.status.as_str(), "available" | "backing-up") && self.source.is_none() && self.replication.is_empty()
+    }
+
+    /// Whether RDS would take a change now, with nothing of an earlier one under way.
+    pub fn is_idle(&self) -> bool {
+        let pending = self.pending_backup_retention.is_some() || self.pending_class.is_some() || self.pending_multi_az.is_some();
+        self.is_available() && !pending
+    }
+
+    /// What a failover and the way back change of an instance, as it is now.
+    pub fn shape(&self) -> ReplicaShape {
+        ReplicaShape {
+            class: self.class.clone(),
+            backup_retention: self.backup_retention,
+            multi_az: Some(self.multi_az),
+            deletion_protection: Some(self.deletion_protection),
+            parameter_group: self.parameter_group.as_ref().map(|group| group.name.clone()),
+        }
     }
 }
 
@@ -140,12 +179,42 @@ pub struct LagSample {
     pub seconds: Option<f64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InstanceChange {
+/// What one call asks of an instance. RDS takes no second change while the first is under way, so what is due together goes together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InstanceChange {
     /// Days that backups are kept.
-    Backups(u32),
+    pub backups: Option<u32>,
+    pub deletion_protection: Option<bool>,
+    /// A standby in another zone. It stops nothing, and writes are slower while it is filled, and after.
+    pub multi_az: Option<bool>,
     /// Restarts the instance.
-    Class(String),
+    pub class: Option<String>,
+    /// Named at once, in force after a restart.
+    pub parameter_group: Option<String>,
+}
+
+impl InstanceChange {
+    pub fn backups(days: u32) -> InstanceChange {
+        InstanceChange { backups: Some(days), ..InstanceChange::default() }
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        *self == InstanceChange::default()
+    }
+}
+
+impl fmt::Display for InstanceChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = |wanted: bool| if wanted { "on" } else { "off" };
+        let parts = [
+            self.backups.map(|days| format!("backups kept for {days} days")),
+            self.deletion_protection.map(|wanted| format!("deletion protection {}", on(wanted))),
+            self.multi_az.map(|wanted| format!("Multi-AZ {}", on(wanted))),
+            self.class.as_ref().map(|class| format!("class {class}")),
+            self.parameter_group.as_ref().map(|group| format!("parameter group {group}")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// What a disposable copy is made from.

@@ -18,7 +18,7 @@ use super::ReplicaId;
 use super::database::{LONGEST, fnv1a, plain};
 use crate::plan;
 use crate::run::RunId;
-use crate::state::Place;
+use crate::state::{Place, ReplicaShape};
 
 /// Stands between the name of an instance that was set aside and the run's stamp.
 const LEFT: &str = "-left-";
@@ -108,7 +108,8 @@ fn left(was: &str, run: &RunId) -> String {
 pub struct HomeOf<'a> {
     /// The writer that serves in the standby Region.
     pub source: &'a ReplicaId,
-    /// The old writer, set aside: class, subnet group, parameter group and key are taken from it. Absent where there was none.
+    /// The old writer, set aside: class, subnet group, key, Multi-AZ and deletion protection are taken from it. Absent where there was none.
+    /// Its parameter group comes later, by a change: RDS takes none with the creation of PostgreSQL's replicas.
     pub like: Option<&'a LeftId>,
     /// The plan's, since the old writer has only the quarantine's. Without any the replica would get the VPC's default
     /// group, and nobody could log in.
@@ -123,10 +124,10 @@ pub struct HomeOf<'a> {
 pub struct RebuiltOf<'a> {
     /// The writer at home.
     pub source: &'a HomeId,
-    /// The writer that served, set aside: subnet group, parameter group, security groups and key are taken from it.
+    /// The writer that served, set aside: subnet group, security groups and key are taken from it.
     pub like: &'a LeftId,
-    /// The class that the replica had before it was promoted, where that is known; else that of `like`.
-    pub class: Option<&'a str>,
+    /// What the replica was before it was promoted, where that is known; else it becomes like `like`.
+    pub was: Option<&'a ReplicaShape>,
     /// Tags `relight:plan` and `relight:run`.
     pub plan: &'a str,
     pub run: &'a RunId,
@@ -190,6 +191,9 @@ pub struct Position {
     pub replayed: Lsn,
 }
 
+/// Relight's own tables in the workload's databases: the proof that one takes writes, and the heartbeat. No rows of the workload.
+pub const OWN_TABLES: [&str; 2] = ["relight_marker", "relight_heartbeat"];
+
 /// A table that can be compared row by row: it has a primary key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Table {
@@ -221,15 +225,34 @@ pub struct LeftRows {
     pub lines: Vec<String>,
 }
 
-/// The serving database and the replica at home, table by table.
+/// Two databases of one log, table by table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compared {
     /// Both at one position, and every table has as many rows with the same checksum.
     Equal { at: Lsn, tables: usize, rows: u64 },
-    /// Both at one position, and these tables differ, each with a sentence.
-    Differing { at: Lsn, tables: Vec<(String, String)> },
+    /// Both at one position, and these tables differ.
+    Differing { at: Lsn, tables: Vec<Difference> },
     /// Writes went on: no position was found at which both could be seen.
     Moving,
+}
+
+/// A table that is not the same on both sides. With as many rows on both, their values differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub table: String,
+    pub here: u64,
+    pub there: u64,
+}
+
+impl Difference {
+    /// The sentence, in which the sides have names.
+    pub fn between(&self, here: &str, there: &str) -> String {
+        let Difference { table, here: rows, there: others } = self;
+        match rows == others {
+            true => format!("{table}: {rows} rows on both sides, with different values"),
+            false => format!("{table}: {rows} rows {here}, {others} {there}"),
+        }
+    }
 }
 
 impl fmt::Display for HomeId {

@@ -6,15 +6,19 @@ mod database;
 mod home;
 mod journal;
 mod notices;
+mod reached;
 mod reports;
 mod secrets;
 mod traffic;
 
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
-pub use database::{COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, PrimaryId, Quota, Removal, ReplicaId};
-pub use home::{BadLsn, Compared, HomeId, HomeOf, LeftId, LeftRows, Lsn, Position, RebuiltOf, Snapshotted, Table, Tables};
+pub use database::{
+    COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, ParameterGroup, PrimaryId, Quota, Removal, ReplicaId,
+};
+pub use home::{BadLsn, Compared, Difference, HomeId, HomeOf, LeftId, LeftRows, Lsn, OWN_TABLES, Position, RebuiltOf, Snapshotted, Table, Tables};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Audience, Notice, Notices, Subscriber, Topic};
+pub use reached::{Reached, Telling};
 pub use reports::{Reports, Validate};
 pub use secrets::{DISPOSABLE_PREFIX, Described, DisposableName, HomeSecret, Login, LoginError, Proof, Rotating, SecretName, Secrets, Seen, Stage};
 pub use traffic::{Eyes, Fetched, Resolved, Traffic};

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, Compared, LeftRows, Lsn, Position, Removal, Table, Tables};
+use super::{CallError, Compared, LeftRows, Lsn, Position, Reached, Removal, Table, Tables};
 use crate::event::RotationStep;
 use crate::plan;
 use crate::run::RunId;
@@ -240,6 +240,12 @@ pub trait Login {
     /// As `admin`: the user of `twin` exists, has its password, and may do what the user of `of` may.
     async fn ensure_twin(&self, admin: &SecretValue, of: &SecretValue, twin: &SecretValue) -> Result<(), LoginError>;
 
+    /// Writes the heartbeat's row, with the database's own time.
+    async fn beat(&self, with: &SecretValue) -> Result<(), LoginError>;
+
+    /// How far a replica came.
+    async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError>;
+
     /// Where its write-ahead log stands.
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError>;
 
@@ -249,9 +255,9 @@ pub trait Login {
     /// Rows of one table that `old` has and `serving` lacks or has otherwise. Neither is changed.
     async fn left_behind(&self, old: &SecretValue, serving: &SecretValue, table: &Table) -> Result<LeftRows, LoginError>;
 
-    /// Whether a writer and its replica hold the same rows, seen at one position of the log. Neither is changed, and writes
-    /// go on meanwhile.
-    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError>;
+    /// Whether two databases of one log hold the same rows, seen at one position of it: a writer and its replica, or two that
+    /// replay. Neither is changed, and writes go on meanwhile.
+    async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError>;
 
     /// As `admin`: new transactions of the database are read-only, every other session is ended, and no write is under way
     /// any more. Says the position after the last write. Done again it changes nothing but may say a later position.
@@ -329,6 +335,11 @@ impl LoginError {
     /// Whether another version of the secret, with another password or user, may be let in where this one was not.
     pub fn is_about_the_user(&self) -> bool {
         matches!(self, LoginError::WrongPassword { .. }) || matches!(self, LoginError::Refused { code, .. } if code == NOT_ALLOWED_IN)
+    }
+
+    /// Whether it may be another one a moment later, with nothing done about it.
+    pub fn passes(&self) -> bool {
+        matches!(self, LoginError::Unreachable { .. } | LoginError::TimedOut { .. } | LoginError::Unsettled { .. })
     }
 }
 

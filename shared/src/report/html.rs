@@ -55,6 +55,7 @@ pub fn page(report: &Report) -> String {
                     h2 { "What was not" }
                     div .card { ul { @for line in &report.not_proven { li { span .mark .soft { "–" } (line) } } } }
                 }
+                (compared(report))
                 (rows_left(report))
                 h2 { "Who did what, and why" }
                 div .card { (timeline(report)) }
@@ -130,6 +131,25 @@ fn home_tiles(report: &Report) -> Markup {
             div .tile { span .soft { "Writes paused" } b { (report.measured.write_pause_seconds.map_or("not at all".to_owned(), seconds)) } span .soft { "until users could write again" } }
             div .tile { span .soft { "Rows left behind" } b { (left) } span .soft { "in the files below" } }
             div .tile { span .soft { "Requests to AWS" } b { (report.calls.values().sum::<u32>()) } span .soft { "in all" } }
+        }
+    }
+}
+
+fn compared(report: &Report) -> Markup {
+    let word = |equal: Option<bool>| match equal {
+        Some(true) => "equal",
+        Some(false) => "different",
+        None => "not compared",
+    };
+    html! {
+        @if !report.compared.is_empty() {
+            h2 { "The copies, compared with their replicas" }
+            div .card { table {
+                tr { th { "database" } th { "" } th { "what was seen" } th { "tables left out" } }
+                @for seen in &report.compared {
+                    tr { td .who { (seen.database) } td .who { (word(seen.equal)) } td { (seen.said) } td { (seen.left_out.join("; ")) } }
+                }
+            } }
         }
     }
 }

@@ -14,10 +14,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::drill::{grade, recovery_time, write_pause};
-use crate::plan::Plan;
+use crate::decide::rotation::compare::concluded;
+use crate::plan::{Database, Plan};
 use crate::ports::{Entry, EntryKind};
 use crate::run::{Mode, Phase, Run};
-use crate::state::Snapshot;
+use crate::state::{CopyComparison, Snapshot};
 
 pub use home::RowsLeft;
 pub use html::page;
@@ -47,6 +48,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What this run could not show, so that nobody concludes it.
     pub not_proven: Vec<String>,
+    /// The copies of a drill, each compared with the replica that it was made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<Comparison>,
     /// Rows that the old writer had for itself, found by a failback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows_left: Vec<RowsLeft>,
@@ -109,6 +113,16 @@ pub struct Finding {
     pub said: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub database: String,
+    /// `None`: they were not compared, and `said` says why.
+    pub equal: Option<bool>,
+    pub said: String,
+    /// Tables that were not compared, each with why.
+    pub left_out: Vec<String>,
+}
+
 /// A step of the recovery and when it was reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Milestone {
@@ -169,6 +183,7 @@ impl Report {
             measured: measured(plan, snapshot, run),
             findings,
             not_proven: not_proven(plan, snapshot, run),
+            compared: if run.mode == Mode::Drill { comparisons(plan, snapshot) } else { Vec::new() },
             rows_left: home::rows_left(snapshot),
             set_aside: home::set_aside(plan, snapshot),
             milestones: milestones(snapshot, run).into_iter().map(|(name, at)| Milestone { name, at, after_seconds: after(at) }).collect(),
@@ -215,6 +230,14 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
     }
 }
 
+fn comparisons(plan: &Plan, snapshot: &Snapshot) -> Vec<Comparison> {
+    let one = |database: &Database| {
+        let CopyComparison { equal, said, left_out, .. } = concluded(plan, &snapshot.progress, database)?;
+        Some(Comparison { database: database.name.clone(), equal, said, left_out })
+    };
+    plan.databases.iter().filter_map(one).collect()
+}
+
 fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
     let mut not_proven = Vec::new();
     if run.mode == Mode::Failback {
@@ -223,6 +246,13 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
         not_proven.push("that users reach the standby: a drill moves no traffic and puts no STOP object".to_owned());
         not_proven.push("that the primary is held out and fenced: a drill does not touch the primary Region".to_owned());
         not_proven.push("how much would be lost: a drill promotes a copy of a healthy replica".to_owned());
+        for Comparison { database, equal, said, left_out } in comparisons(plan, snapshot) {
+            if equal.is_none() {
+                not_proven.push(format!("that the copy of {database} has the replica's rows: {said}"));
+            } else if !left_out.is_empty() {
+                not_proven.push(format!("that these tables of {database} are the same in the copy: {}", left_out.join("; ")));
+            }
+        }
         not_proven.push("that AWS has this capacity when the whole primary Region moves at once".to_owned());
     } else {
         for database in plan.databases.iter().filter(|database| database.quarantine_security_group.is_none()) {
@@ -266,6 +296,7 @@ fn milestones(snapshot: &Snapshot, run: &Run) -> Vec<(String, Timestamp)> {
     }
     for (name, copy) in &progress.promotion.copies {
         all.push((format!("{name}: copy available"), copy.available_at));
+        all.push((format!("{name}: copy compared"), progress.rotation.rehearsal.compared.get(name).and_then(|seen| seen.ended_at)));
         all.push((format!("{name}: copy promoted"), copy.promoted_at));
     }
     all.extend(progress.rotation.proven.iter().map(|(name, at)| (format!("{name}: proven writable"), Some(*at))));

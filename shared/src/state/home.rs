@@ -28,11 +28,15 @@ pub struct HomeStep {
     /// Seen under that name; its endpoint changed with it.
     pub left_at: Option<Timestamp>,
     pub left_endpoint: Option<Endpoint>,
+    /// What the old writer was: the instance at home becomes the same.
+    pub was: Option<ReplicaShape>,
     /// There is no old writer: nothing to set aside, and nothing to compare.
     pub nothing_left: bool,
 
     pub requested_at: Option<Timestamp>,
-    /// The replica at home is available and replicates.
+    /// Of the replica at home, for its parameter group.
+    pub restart: RestartStep,
+    /// The replica at home is available and replicates, with the old writer's parameter group in force.
     pub replicating_at: Option<Timestamp>,
     pub endpoint: Option<Endpoint>,
     /// Written before the call: from here on the answer may be lost.
@@ -50,7 +54,9 @@ pub struct HomeStep {
     pub rebuild_requested_at: Option<Timestamp>,
     /// The standby's replica is available and replicates from home.
     pub rebuilt_at: Option<Timestamp>,
-    /// And has backups, so that a drill can copy it.
+    /// Of the standby's replica, for its parameter group.
+    pub replica_restart: RestartStep,
+    /// And has its parameter group and backups, so that a drill can copy it.
     pub replica_ready_at: Option<Timestamp>,
 }
 
@@ -142,9 +148,26 @@ pub struct HomeTraffic {
     pub home_at: Option<Timestamp>,
 }
 
-/// What is changed of a replica with its promotion.
+/// What is changed of a replica with its promotion and after it, and of the old writer by building another in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaShape {
     pub class: String,
     pub backup_retention: u32,
+    /// Absent where an older version wrote it down.
+    #[serde(default)]
+    pub multi_az: Option<bool>,
+    #[serde(default)]
+    pub deletion_protection: Option<bool>,
+    #[serde(default)]
+    pub parameter_group: Option<String>,
+}
+
+/// A restart that a parameter group waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestartStep {
+    /// Written before the call: from here on the answer may be lost.
+    pub asked_at: Option<Timestamp>,
+    /// When AWS took the call.
+    pub called_at: Option<Timestamp>,
 }

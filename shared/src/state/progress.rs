@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{HomeRotation, HomeStep, HomeTraffic, Place};
+use super::{HomeRotation, HomeStep, HomeTraffic, Place, RestartStep};
 use crate::plan::{Group, Plan, ResourceId, Service};
+use crate::ports::Reached;
 use crate::run::RunId;
 
 /// What the parts have done in one run. The items of an older run read as empty.
@@ -77,7 +78,12 @@ pub struct DatabaseStep {
     pub promoted_at: Option<Timestamp>,
     pub endpoint: Option<Endpoint>,
     pub backups_on_at: Option<Timestamp>,
+    /// Deletion protection was seen as the plan has it; so with the three below. A run may be over before.
+    pub protected_at: Option<Timestamp>,
+    pub multi_az_at: Option<Timestamp>,
     pub class_changed_at: Option<Timestamp>,
+    pub parameters_at: Option<Timestamp>,
+    pub restart: RestartStep,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +93,7 @@ pub struct Endpoint {
 }
 
 /// How far the replica was behind, judged relative to the first Down.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FrozenLag {
     /// Seconds; `None` is unknown, never zero.
     pub seconds: Option<f64>,
@@ -97,6 +103,9 @@ pub struct FrozenLag {
     /// The first Down that it was judged by: a run that stands down and is suspected again has another.
     #[serde(default)]
     pub first_down: Option<Timestamp>,
+    /// What the replica itself said was weighed; else the metric alone counted.
+    #[serde(default)]
+    pub asked: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -105,6 +114,8 @@ pub struct CopyStep {
     pub instance: String,
     pub requested_at: Option<Timestamp>,
     pub available_at: Option<Timestamp>,
+    /// When its promotion was first due: from here on a failover would have waited.
+    pub promote_asked_at: Option<Timestamp>,
     pub promote_called_at: Option<Timestamp>,
     pub promoted_at: Option<Timestamp>,
     pub endpoint: Option<Endpoint>,
@@ -120,8 +131,21 @@ pub struct RotationProgress {
     pub proven: BTreeMap<String, Timestamp>,
     pub secrets: BTreeMap<String, SecretStep>,
     pub rehearsal: RehearsalProgress,
+    /// How far each replica came, as it said itself before anything was promoted, by the database's name.
+    pub replicas: BTreeMap<String, ReplicaWord>,
     /// What a failback reads, compares, closes and writes.
     pub home: HomeRotation,
+}
+
+/// A replica was asked how far it came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaWord {
+    pub asked_at: Timestamp,
+    /// The first Down before it: a run that stands down and is suspected again asks anew.
+    pub first_down: Timestamp,
+    /// `None`: it did not answer, or nobody could log in.
+    #[serde(default)]
+    pub reached: Option<Reached>,
 }
 
 /// The drill's, on disposable copies and disposable secrets.
@@ -132,6 +156,23 @@ pub struct RehearsalProgress {
     pub proven: BTreeMap<String, Timestamp>,
     /// By the plan's name of the secret that the disposable one stands in for.
     pub secrets: BTreeMap<String, SecretStep>,
+    /// How each copy compares with its replica, by the plan's name of the database.
+    pub compared: BTreeMap<String, CopyComparison>,
+}
+
+/// The comparison of a copy with the replica that it was made of, before its promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CopyComparison {
+    /// The last attempt.
+    pub at: Timestamp,
+    /// `None`: they were not seen alike, or could not be read.
+    pub equal: Option<bool>,
+    pub said: String,
+    /// Tables that were not compared, each with why.
+    pub left_out: Vec<String>,
+    /// Nothing more is tried: the copy may be promoted.
+    pub ended_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -188,7 +188,7 @@ impl Everyday {
             standby_entry: self.entries.standby.addr(),
             hold: speed.hold(),
             deadline: self.ground.options.drill_deadline,
-            instance_class: self.ground.options.instance_class.clone(),
+            database: self.ground.options.database.clone(),
             dwell: speed.shortened(60),
             cool_down: speed.shortened(900),
         })

@@ -148,11 +148,13 @@ async fn groups(clients: &crate::aws::Clients) -> Result<Rows, Error> {
 async fn instances(clients: &crate::aws::Clients) -> Result<Rows, Error> {
     let answer = clients.rds.describe_db_instances().send().await.map_err(Error::part("describing DB instances"))?;
     let row = |instance: &aws_sdk_rds::types::DbInstance| {
+        let parameters = instance.db_parameter_groups().iter().map(|group| (group.db_parameter_group_name(), group.parameter_apply_status()));
         let row = json!({
             "status": instance.db_instance_status(), "class": instance.db_instance_class(), "retention": instance.backup_retention_period(),
             "source": instance.read_replica_source_db_instance_identifier(), "replicas": instance.read_replica_db_instance_identifiers(),
             "groups": instance.vpc_security_groups().iter().map(|group| group.vpc_security_group_id()).collect::<Vec<_>>(),
-            "resource": instance.dbi_resource_id(),
+            "resource": instance.dbi_resource_id(), "multi_az": instance.multi_az(), "protected": instance.deletion_protection(),
+            "parameters": parameters.collect::<Vec<_>>(),
         });
         (instance.db_instance_identifier().unwrap_or_default().to_owned(), row)
     };

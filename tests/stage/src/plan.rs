@@ -36,8 +36,8 @@ pub struct Differences {
     pub standby_entry: SocketAddr,
     pub hold: Duration,
     pub deadline: Duration,
-    /// What the promoted instance becomes, where it does not keep its own class.
-    pub instance_class: Option<String>,
+    /// Keys of the database beside the example's.
+    pub database: Table,
     pub dwell: Duration,
     pub cool_down: Duration,
 }
@@ -72,9 +72,7 @@ fn fill(plan: &mut Table, differences: &Differences) -> Option<()> {
     let database = plan.get_mut("database")?.as_array_mut()?.first_mut()?.as_table_mut()?;
     set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
     database.insert("home_security_groups".to_owned(), Value::Array(vec![differences.home_group.clone().into()]));
-    if let Some(class) = &differences.instance_class {
-        set(database, &[("instance_class", class)]);
-    }
+    database.extend(differences.database.clone());
     let traffic = plan.get_mut("traffic")?.as_table_mut()?;
     set(
         traffic,
@@ -134,7 +132,7 @@ pub fn example(primary: &str, standby: &str) -> Result<String, Error> {
         standby_entry: SocketAddr::from(([127, 0, 0, 1], 2)),
         hold: Duration::from_secs(6),
         deadline: Duration::from_secs(600),
-        instance_class: None,
+        database: Table::new(),
         dwell: Duration::from_secs(5),
         cool_down: Duration::from_secs(75),
     })

@@ -73,8 +73,8 @@ pub struct Options {
     pub lag: Option<f64>,
     /// When a drill and what it made must be gone.
     pub drill_deadline: Duration,
-    /// The class that the promoted instance shall have; without one it keeps its own.
-    pub instance_class: Option<String>,
+    /// Keys of the plan's database beside the example's: what the promoted instance shall be.
+    pub database: toml::Table,
     /// Other workloads, each with a Relight of its own, that stand beside the one that the scenes play with.
     pub beside: Vec<String>,
     /// Told what is being done while the stage comes up.
@@ -89,7 +89,7 @@ impl Default for Options {
             replication_delay: Duration::from_secs(2),
             lag: None,
             drill_deadline: Duration::from_secs(600),
-            instance_class: None,
+            database: toml::Table::new(),
             beside: Vec::new(),
             progress: Arc::new(|_| ()),
         }

@@ -231,7 +231,7 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
         standby_entry: entries.standby.addr(),
         hold: speed.hold(),
         deadline: site.options.drill_deadline,
-        instance_class: site.options.instance_class.clone(),
+        database: site.options.database.clone(),
         dwell: speed.shortened(60),
         cool_down: speed.shortened(900),
     };

@@ -3,6 +3,8 @@
 //! ```text
 //! promote       available 2 s ─► modifying ─► 20 s rebooting ─► 40 s available, no source
 //! create_copy   creating 60 s ─► available; the source is backing-up meanwhile
+//! modify        modifying 30 s ─► available; a parameter group is `applying` meanwhile, and `pending-reboot` without a change of class
+//! restart       rebooting 20 s ─► available, the parameter group in force
 //! ```
 //! What a failback does in both Regions is in `home`, the rows that instances hold in [`crate::data`].
 
@@ -16,10 +18,10 @@ use jiff::{SignedDuration, Timestamp};
 use relight::clock::Clock;
 use relight::plan::Plan;
 use relight::ports::{
-    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Quota, RebuiltOf, Removal,
-    ReplicaId, Snapshotted, Why,
+    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, ParameterGroup, PrimaryId, Quota,
+    RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
 };
-use relight::state::{Endpoint, Place};
+use relight::state::{Endpoint, Place, ReplicaShape};
 
 use crate::Calls;
 use crate::data::Data;
@@ -42,6 +44,8 @@ enum Later {
     Promoted,
     Retention(u32),
     Class(String),
+    MultiAz(bool),
+    Parameters(&'static str),
     Removed,
     /// Under its new name from here on.
     Renamed(String),
@@ -58,6 +62,7 @@ struct Held {
     plan_tag: Option<String>,
     later: Vec<(Timestamp, Later)>,
     promotions: usize,
+    restarts: usize,
 }
 
 #[derive(Debug)]
@@ -73,6 +78,8 @@ struct Rds {
     most_instances: usize,
     promotion: SignedDuration,
     creation: SignedDuration,
+    /// A row, by table and key, that no disposable copy has.
+    copies_lack: Option<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +103,7 @@ impl DatabaseWorld {
                 endpoint: Some(endpoint(Place::Standby, &database.replica)),
                 backup_retention: 1,
                 security_groups: vec!["sg-database".to_owned()],
+                parameter_group: Some(ParameterGroup { name: "default.postgres16".to_owned(), status: "in-sync".to_owned() }),
                 ..Instance::default()
             },
             data: Data::of_shop(),
@@ -104,6 +112,7 @@ impl DatabaseWorld {
             plan_tag: None,
             later: Vec::new(),
             promotions: 0,
+            restarts: 0,
         };
         let writer = |database: &relight::plan::Database| Held {
             instance: Instance {
@@ -124,6 +133,7 @@ impl DatabaseWorld {
             lag: BTreeMap::new(),
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
+            copies_lack: None,
         };
         DatabaseWorld { calls, clock, rds: Rc::new(RefCell::new(rds)) }
     }
@@ -158,6 +168,11 @@ impl DatabaseWorld {
         self.rds.borrow_mut().creation = takes;
     }
 
+    /// Every disposable copy lacks this row from now on.
+    pub fn spoil_copies(&self, table: &str, key: &str) {
+        self.rds.borrow_mut().copies_lack = Some((table.to_owned(), key.to_owned()));
+    }
+
     /// An instance of the standby Region as it stands.
     pub fn instance(&self, instance: &str) -> Option<Instance> {
         self.settle();
@@ -173,6 +188,11 @@ impl DatabaseWorld {
     /// How often a promotion of the instance was begun.
     pub fn promotions(&self, instance: &str) -> usize {
         self.rds.borrow().standby.get(instance).map_or(0, |held| held.promotions)
+    }
+
+    /// How often a restart of the instance was begun.
+    pub fn restarts(&self, instance: &str) -> usize {
+        self.rds.borrow().standby.get(instance).map_or(0, |held| held.restarts)
     }
 
     /// Whether the instance takes writes.
@@ -250,6 +270,7 @@ impl DatabaseWorld {
             held.later.push((now + SignedDuration::from_secs(2).min(takes), Later::Status("modifying")));
             held.later.push((now + takes / 2, Later::Status("rebooting")));
             held.later.push((now + takes, Later::Promoted));
+            held.later.push((now + takes, Later::Parameters("in-sync")));
             held.later.push((now + takes, Later::Status("available")));
             Ok(())
         })
@@ -259,18 +280,44 @@ impl DatabaseWorld {
             let held = rds.held_in(place, instance)?;
             held.expect_available(instance)?;
             let takes = SignedDuration::from_secs(30);
-            match change {
-                InstanceChange::Backups(days) => {
-                    held.instance.pending_backup_retention = Some(*days);
-                    held.later.push((now + takes, Later::Retention(*days)));
-                }
-                InstanceChange::Class(class) => {
-                    held.instance.pending_class = Some(class.clone());
-                    held.later.push((now + takes, Later::Class(class.clone())));
-                }
+            let InstanceChange { backups, deletion_protection, multi_az, class, parameter_group } = change.clone();
+            held.instance.deletion_protection = deletion_protection.unwrap_or(held.instance.deletion_protection);
+            let restarts = class.is_some();
+            let mut then = Vec::new();
+            if let Some(days) = backups {
+                held.instance.pending_backup_retention = Some(days);
+                then.push(Later::Retention(days));
             }
-            held.later.push((now + SignedDuration::from_secs(1), Later::Status("modifying")));
-            held.later.push((now + takes, Later::Status("available")));
+            if let Some(on) = multi_az {
+                held.instance.pending_multi_az = Some(on);
+                then.push(Later::MultiAz(on));
+            }
+            if let Some(class) = class {
+                held.instance.pending_class = Some(class.clone());
+                then.push(Later::Class(class));
+            }
+            if let Some(name) = parameter_group {
+                held.instance.parameter_group = Some(ParameterGroup { name, status: "applying".to_owned() });
+                then.push(Later::Parameters(if restarts { "in-sync" } else { "pending-reboot" }));
+            }
+            // Deletion protection alone counts at once.
+            if !then.is_empty() {
+                held.later.push((now + SignedDuration::from_secs(1), Later::Status("modifying")));
+                held.later.extend(then.into_iter().map(|later| (now + takes, later)));
+                held.later.push((now + takes, Later::Status("available")));
+            }
+            Ok(())
+        })
+    }
+
+    fn restart_any(&self, place: Place, instance: &str) -> Result<(), CallError> {
+        self.call_in(place, "rds:RebootDBInstance", instance, |rds, now| {
+            let held = rds.held_in(place, instance)?;
+            held.expect_available(instance)?;
+            held.restarts += 1;
+            held.later.push((now + SignedDuration::from_secs(1), Later::Status("rebooting")));
+            held.later.push((now + SignedDuration::from_secs(20), Later::Parameters("in-sync")));
+            held.later.push((now + SignedDuration::from_secs(20), Later::Status("available")));
             Ok(())
         })
     }
@@ -317,6 +364,15 @@ impl Held {
             Later::Class(class) => {
                 self.instance.class = class;
                 self.instance.pending_class = None;
+            }
+            Later::MultiAz(on) => {
+                self.instance.multi_az = on;
+                self.instance.pending_multi_az = None;
+            }
+            Later::Parameters(status) => {
+                if let Some(group) = &mut self.instance.parameter_group {
+                    group.status = status.to_owned();
+                }
             }
             Later::Removed | Later::Renamed(_) => {}
         }
@@ -377,6 +433,10 @@ impl Database for DatabaseWorld {
         self.modify_any(Place::Standby, replica.as_str(), change)
     }
 
+    async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
+        self.restart_any(Place::Standby, replica.as_str())
+    }
+
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
         self.call("rds:CreateDBInstanceReadReplica", copy.as_str(), |rds, now| {
             let takes = rds.creation;
@@ -402,6 +462,8 @@ impl Database for DatabaseWorld {
                     backup_retention: 0,
                     security_groups: of.security_groups.to_vec(),
                     read_replicas: Vec::new(),
+                    multi_az: false,
+                    deletion_protection: false,
                     ..like
                 },
                 data: Data::default(),
@@ -410,6 +472,7 @@ impl Database for DatabaseWorld {
                 plan_tag: Some(of.plan.to_owned()),
                 later: vec![(now + takes, Later::Status("available"))],
                 promotions: 0,
+                restarts: 0,
             };
             rds.standby.insert(copy.as_str().to_owned(), made);
             Ok(())
@@ -476,8 +539,12 @@ impl Database for DatabaseWorld {
     }
 
     async fn build_home(&self, home: &HomeId, of: &HomeOf<'_>) -> Result<(), CallError> {
+        let like = of.like.map(|left| left.as_str().to_owned());
         let groups = of.security_groups.to_vec();
-        self.build((Place::Primary, home.as_str()), (Place::Standby, of.source.as_str()), None, move |_| groups)
+        self.build((Place::Primary, home.as_str()), (Place::Standby, of.source.as_str()), move |rds, source| {
+            let was = like.and_then(|left| rds.of(Place::Primary).get(&left).map(|held| held.instance.shape()));
+            (was.unwrap_or_else(|| ReplicaShape { multi_az: None, deletion_protection: None, ..source.shape() }), groups)
+        })
     }
 
     async fn promote_home(&self, home: &HomeId, retention: u32) -> Result<(), CallError> {
@@ -489,9 +556,19 @@ impl Database for DatabaseWorld {
     }
 
     async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError> {
-        let like = of.like.as_str().to_owned();
-        let groups = move |rds: &mut Rds| rds.of(Place::Standby).get(&like).map(|held| held.instance.security_groups.clone()).unwrap_or_default();
-        self.build((Place::Standby, replica.as_str()), (Place::Primary, of.source.as_str()), of.class, groups)
+        let (like, was) = (of.like.as_str().to_owned(), of.was.cloned());
+        self.build((Place::Standby, replica.as_str()), (Place::Primary, of.source.as_str()), move |rds, source| {
+            let like = rds.of(Place::Standby).get(&like).map(|held| held.instance.clone());
+            let groups = like.as_ref().map(|like| like.security_groups.clone()).unwrap_or_default();
+            let like = like.map_or_else(|| source.shape(), |like| like.shape());
+            let was = was.unwrap_or_else(|| like.clone());
+            let settings = (was.multi_az.or(like.multi_az), was.deletion_protection.or(like.deletion_protection));
+            (ReplicaShape { multi_az: settings.0, deletion_protection: settings.1, ..was }, groups)
+        })
+    }
+
+    async fn restart_home(&self, home: &HomeId) -> Result<(), CallError> {
+        self.restart_any(Place::Primary, home.as_str())
     }
 }
 

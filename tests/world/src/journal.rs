@@ -52,10 +52,11 @@ pub const NEWER: &str = "weather";
 /// The item that a newer version writes.
 pub const NEWER_ITEM: &str = "progress#sundial";
 /// What holds things by their names is no thing itself: no version writes a field into it, and the names differ from run to run.
-pub const BY_NAME: [&str; 15] = [
+pub const BY_NAME: [&str; 17] = [
     "resources",
     "databases",
     "copies",
+    "compared",
     "homes",
     "left",
     "proven",
@@ -67,6 +68,7 @@ pub const BY_NAME: [&str; 15] = [
     "replicas",
     "left_writers",
     "logins",
+    "heartbeats",
     "calls",
 ];
 

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use relight::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Seen, Table, Tables};
+use relight::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Reached, Seen, Table, Tables};
 use relight::secret::{SecretValue, Tls};
 use relight::state::Place;
 
@@ -254,6 +254,32 @@ impl Login for LoginWorld {
         })
     }
 
+    async fn beat(&self, with: &SecretValue) -> Result<(), LoginError> {
+        self.pass("login:Beat", with, || {
+            self.writable(with)?;
+            self.database.beat(&with.endpoint()?.host);
+            Ok(())
+        })
+    }
+
+    async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError> {
+        self.pass("login:Reached", with, || {
+            let position = self.read_position(with)?;
+            if !position.in_recovery {
+                let at = with.endpoint()?.host;
+                return Err(LoginError::Unsettled { at, why: "it is no replica any more, so it cannot say how far it came as one" });
+            }
+            let data = self.look(with)?;
+            Ok(Reached {
+                received: position.received,
+                replayed: position.replayed,
+                committed_at: data.committed_at,
+                beat_at: data.beat_at,
+                level_at: None,
+            })
+        })
+    }
+
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError> {
         self.pass("login:Position", with, || self.read_position(with))
     }
@@ -266,8 +292,8 @@ impl Login for LoginWorld {
         self.pass("login:LeftBehind", old, || self.find_left(old, serving, table))
     }
 
-    async fn compare(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
-        self.pass("login:Compare", replica, || self.compare_both(writer, replica, tables))
+    async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        self.pass("login:Compare", there, || self.compare_both(here, there, tables))
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {

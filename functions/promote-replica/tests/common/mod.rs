@@ -5,7 +5,9 @@
 use jiff::{SignedDuration, Timestamp};
 use promote_replica::PromoteReplica;
 use relight::run::{Mode, Phase, Run, RunId, Said, Words};
-use relight::state::{Head, Key, OfRun, Part, Place, PromotionProgress, RotationProgress, Snapshot, TrafficProgress};
+use relight::state::{
+    CopyComparison, Head, Key, OfRun, Part, Place, PromotionProgress, RehearsalProgress, RotationProgress, Snapshot, TrafficProgress,
+};
 use relight_world::World;
 use relight_world::database::DatabaseWorld;
 use serde_json::json;
@@ -51,6 +53,12 @@ kind = "checkers"
 record = "checkers.shop.test"
 health_check = "check"
 "#;
+
+/// The plan, with all that may be asked of the second database beside its class.
+pub(crate) fn with_settings() -> String {
+    let keys = "replica = \"users-replica\"\nmulti_az = true\nparameter_group = \"users-serving\"\ndeletion_protection = true";
+    PLAN.replace("replica = \"users-replica\"", keys)
+}
 
 pub(crate) struct Scene {
     pub(crate) world: World,
@@ -109,6 +117,14 @@ impl Scene {
         let traffic = TrafficProgress { opened_at: Some(now), ..TrafficProgress::default() };
         self.world.journal.set(Key::Progress(Part::Rotation), json!(OfRun { run: run.clone(), progress: rotation }));
         self.world.journal.set(Key::Progress(Part::Traffic), json!(OfRun { run, progress: traffic }));
+    }
+
+    /// rotate-secret has compared the copy of orders with its replica; users is opened by no secret.
+    pub(crate) fn compared(&self) {
+        let seen = CopyComparison { equal: Some(true), ended_at: Some(self.world.now()), ..CopyComparison::default() };
+        let rehearsal = RehearsalProgress { compared: [("orders".to_owned(), seen)].into(), ..RehearsalProgress::default() };
+        let progress = RotationProgress { rehearsal, ..RotationProgress::default() };
+        self.world.journal.set(Key::Progress(Part::Rotation), json!(OfRun { run: self.run().id, progress }));
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

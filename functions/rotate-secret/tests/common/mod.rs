@@ -10,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use relight::ports::{CopyId, CopyOf, Database, Instance, ReplicaId, Stage};
 use relight::run::{Mode, Phase, Run, RunId, Said, Words};
 use relight::secret::SecretValue;
-use relight::state::{CopyStep, DatabaseStep, Endpoint, Head, Key, OfRun, Part, Place, PromotionProgress, RotationProgress, SecretStep, Snapshot};
+use relight::state::{
+    CopyComparison, CopyStep, DatabaseStep, Endpoint, Head, Key, OfRun, Part, Place, PromotionProgress, RotationProgress, SecretStep, Snapshot,
+};
 use relight_world::World;
 use relight_world::database::DatabaseWorld;
 use relight_world::login::LoginWorld;
@@ -106,6 +108,19 @@ impl Scene {
         scene
     }
 
+    /// A drill whose copy is there, and is to be compared before it is promoted.
+    pub(crate) async fn comparing() -> Scene {
+        Scene::comparing_with(PLAN).await
+    }
+
+    pub(crate) async fn comparing_with(plan: &str) -> Scene {
+        let scene = Scene::peace_with(plan);
+        scene.open(Mode::Drill, Phase::Activating);
+        let copy = scene.create_copy().await;
+        scene.say_copied(copy);
+        scene
+    }
+
     pub(crate) fn open(&self, mode: Mode, phase: Phase) {
         let now = self.world.now();
         let failover = mode == Mode::Failover;
@@ -152,7 +167,7 @@ impl Scene {
         self.world.journal.set(Key::Progress(Part::Promotion), json!(OfRun { run: self.run().id, progress }));
     }
 
-    async fn promote_copy(&self) {
+    async fn create_copy(&self) -> CopyStep {
         let run = self.run().id;
         let copy = CopyId::of("shop", &run, "orders");
         let plan = relight::plan::Plan::stored(PLAN).expect("a plan");
@@ -160,12 +175,30 @@ impl Scene {
         let of = CopyOf { source: &source, security_groups: &[], plan: "shop", run: &run };
         self.world.database.create_copy(&copy, &of).await.expect("a copy");
         tokio::time::sleep(Duration::from_secs(120)).await;
+        let endpoint = self.world.database.instance(copy.as_str()).expect("there").endpoint;
+        CopyStep { instance: copy.to_string(), available_at: Some(self.world.now()), endpoint, ..CopyStep::default() }
+    }
+
+    async fn promote_copy(&self) {
+        let made = self.create_copy().await;
+        let copy = CopyId::named(&made.instance).expect("a copy's name");
         self.world.database.promote_copy(&copy).await.expect("a promotion");
         tokio::time::sleep(Duration::from_secs(120)).await;
-        let instance = self.world.database.instance(copy.as_str()).expect("there");
-        let step = CopyStep { instance: copy.to_string(), promoted_at: Some(self.world.now()), endpoint: instance.endpoint, ..CopyStep::default() };
+        self.say_copied(CopyStep { promoted_at: Some(self.world.now()), ..made });
+    }
+
+    /// The journal says so, whatever the copy is.
+    pub(crate) fn say_copied(&self, step: CopyStep) {
         let progress = PromotionProgress { copies: [("orders".to_owned(), step)].into(), ..PromotionProgress::default() };
-        self.world.journal.set(Key::Progress(Part::Promotion), json!(OfRun { run, progress }));
+        self.world.journal.set(Key::Progress(Part::Promotion), json!(OfRun { run: self.run().id, progress }));
+    }
+
+    pub(crate) fn compared(&self) -> Option<CopyComparison> {
+        self.rotation().rehearsal.compared.get("orders").cloned()
+    }
+
+    pub(crate) fn copy(&self) -> CopyStep {
+        self.snapshot().progress.promotion.copies["orders"].clone()
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

@@ -1,7 +1,8 @@
 //! The way home over RDS: what is set aside, and the replicas that are built in the one Region from the writer in the other.
 //!
 //! A cross-Region replica is created in its own Region and names its source by ARN. RDS gives it the Region's default groups and no key
-//! unless it is told, so what stood there before is looked at first, and the replica is made like it.
+//! unless it is told, so what stood there before is looked at first, and the replica is made like it, but for its parameter group: RDS refuses
+//! to be told one while it creates a replica of PostgreSQL, so that is changed later.
 
 use aws_sdk_rds::Client;
 use aws_sdk_rds::operation::create_db_instance_read_replica::builders::CreateDBInstanceReadReplicaFluentBuilder;
@@ -11,6 +12,7 @@ use super::{CREATE, DESCRIBE, MODIFY, PLAN_TAG, RUN_TAG, instance};
 use crate::aws::failed;
 use crate::ports::{CallError, LeftId, Snapshotted, Why};
 use crate::run::RunId;
+use crate::state::ReplicaShape;
 
 const SNAPSHOT: &str = "rds:CreateDBSnapshot";
 const SNAPSHOTS: &str = "rds:DescribeDBSnapshots";
@@ -58,7 +60,8 @@ pub(super) struct Building<'a> {
     pub(super) source: DbInstance,
     /// What stood there before.
     pub(super) like: Option<DbInstance>,
-    pub(super) class: Option<&'a str>,
+    /// What it was before, where that is not what stands there now.
+    pub(super) was: Option<&'a ReplicaShape>,
     pub(super) security_groups: Vec<String>,
     pub(super) plan: &'a str,
     pub(super) run: &'a RunId,
@@ -79,8 +82,7 @@ impl Building<'_> {
     fn call(&self, source: &str) -> CreateDBInstanceReadReplicaFluentBuilder {
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
         let like = self.like.as_ref();
-        let class = self.class.or(like.and_then(DbInstance::db_instance_class)).or(self.source.db_instance_class());
-        let group = like.and_then(|like| like.db_parameter_groups().first()).and_then(|group| group.db_parameter_group_name());
+        let class = self.was.map(|was| was.class.as_str()).or(like.and_then(DbInstance::db_instance_class)).or(self.source.db_instance_class());
         let kept = like.map(DbInstance::tag_list).unwrap_or_default().iter().filter(|tag| tag.key().is_some_and(is_kept));
         let tags = kept.cloned().chain([tag(PLAN_TAG, self.plan), tag(RUN_TAG, &self.run.0)]).collect();
         // A replica of what is encrypted needs a key of its own Region, one of what is not may have none.
@@ -92,11 +94,10 @@ impl Building<'_> {
             .source_db_instance_identifier(source)
             .set_db_instance_class(class.map(str::to_owned))
             .set_db_subnet_group_name(like.and_then(DbInstance::db_subnet_group).and_then(|group| group.db_subnet_group_name()).map(str::to_owned))
-            .set_db_parameter_group_name(group.map(str::to_owned))
             .set_vpc_security_group_ids((!self.security_groups.is_empty()).then(|| self.security_groups.clone()))
             .set_kms_key_id(key.map(str::to_owned))
-            .set_multi_az(like.and_then(DbInstance::multi_az))
-            .set_deletion_protection(like.and_then(DbInstance::deletion_protection))
+            .set_multi_az(self.was.and_then(|was| was.multi_az).or(like.and_then(DbInstance::multi_az)))
+            .set_deletion_protection(self.was.and_then(|was| was.deletion_protection).or(like.and_then(DbInstance::deletion_protection)))
             .publicly_accessible(like.and_then(DbInstance::publicly_accessible).unwrap_or(false))
             .set_tags(Some(tags))
     }

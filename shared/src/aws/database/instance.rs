@@ -5,7 +5,7 @@ use aws_sdk_rds::types::DbInstance;
 
 use super::DESCRIBE;
 use crate::aws::failed;
-use crate::ports::{CallError, Instance, Why};
+use crate::ports::{CallError, Instance, ParameterGroup, Why};
 use crate::state::Endpoint;
 
 /// One instance; `None` where there is none of this name.
@@ -41,6 +41,12 @@ pub(super) fn instance(from: &DbInstance) -> Instance {
         pending_backup_retention: pending.and_then(|pending| pending.backup_retention_period()).map(whole),
         read_replicas: from.read_replica_db_instance_identifiers().to_vec(),
         security_groups: groups(from).map(|(group, _)| group.to_owned()).collect(),
+        multi_az: from.multi_az().unwrap_or_default(),
+        pending_multi_az: pending.and_then(|pending| pending.multi_az()),
+        deletion_protection: from.deletion_protection().unwrap_or_default(),
+        parameter_group: from.db_parameter_groups().first().and_then(|group| {
+            Some(ParameterGroup { name: group.db_parameter_group_name()?.to_owned(), status: text(group.parameter_apply_status()) })
+        }),
     }
 }
 

@@ -13,6 +13,7 @@ mod home;
 
 use super::*;
 use crate::plan;
+use crate::ports::ParameterGroup;
 use crate::run::RunId;
 use crate::state::Endpoint;
 
@@ -98,7 +99,10 @@ const REPLICA: &str = "<DBInstance>
 <BackupRetentionPeriod>1</BackupRetentionPeriod>
 <DBSecurityGroups/>
 <VpcSecurityGroups><VpcSecurityGroupMembership><VpcSecurityGroupId>sg-0a1</VpcSecurityGroupId><Status>active</Status></VpcSecurityGroupMembership></VpcSecurityGroups>
-<PendingModifiedValues><DBInstanceClass>db.r6g.large</DBInstanceClass><BackupRetentionPeriod>7</BackupRetentionPeriod></PendingModifiedValues>
+<DBParameterGroups><DBParameterGroup><ParameterApplyStatus>pending-reboot</ParameterApplyStatus><DBParameterGroupName>orders-serving</DBParameterGroupName></DBParameterGroup></DBParameterGroups>
+<MultiAZ>false</MultiAZ>
+<DeletionProtection>true</DeletionProtection>
+<PendingModifiedValues><DBInstanceClass>db.r6g.large</DBInstanceClass><BackupRetentionPeriod>7</BackupRetentionPeriod><MultiAZ>true</MultiAZ></PendingModifiedValues>
 <ReadReplicaSourceDBInstanceIdentifier>arn:aws:rds:us-east-2:123456789012:db:orders</ReadReplicaSourceDBInstanceIdentifier>
 <ReadReplicaDBInstanceIdentifiers><ReadReplicaDBInstanceIdentifier>other</ReadReplicaDBInstanceIdentifier></ReadReplicaDBInstanceIdentifiers>
 <StatusInfos><DBInstanceStatusInfo><StatusType>read replication</StatusType><Normal>true</Normal><Status>replicating</Status></DBInstanceStatusInfo></StatusInfos>
@@ -173,6 +177,10 @@ async fn a_replica_is_read_with_all_that_matters() {
         pending_backup_retention: Some(7),
         read_replicas: vec!["other".to_owned()],
         security_groups: vec!["sg-0a1".to_owned()],
+        multi_az: false,
+        pending_multi_az: Some(true),
+        deletion_protection: true,
+        parameter_group: Some(ParameterGroup { name: "orders-serving".to_owned(), status: "pending-reboot".to_owned() }),
     };
     assert_eq!(found, expected);
     assert!(!found.is_promoted());
@@ -239,14 +247,42 @@ async fn each_error_says_what_it_means_for_what_comes_next() {
 }
 
 #[tokio::test]
-async fn a_change_is_made_at_once() {
+async fn what_is_changed_together_goes_in_one_call_and_at_once() {
     let (database, http) = adapter(vec![answered("ModifyDBInstance"), answered("ModifyDBInstance")]);
-    database.modify(&replica(), &InstanceChange::Backups(7)).await.expect("taken");
-    database.modify(&replica(), &InstanceChange::Class("db.r6g.large".to_owned())).await.expect("taken");
-    let (backups, class) = (sent(&http, 0).1, sent(&http, 1).1);
-    assert!(backups.contains("BackupRetentionPeriod=7") && backups.contains("ApplyImmediately=true"), "{backups}");
-    assert!(class.contains("DBInstanceClass=db.r6g.large") && class.contains("ApplyImmediately=true"), "{class}");
-    assert!(!class.contains("BackupRetentionPeriod"), "{class}");
+    let safety = InstanceChange { deletion_protection: Some(true), ..InstanceChange::backups(7) };
+    database.modify(&replica(), &safety).await.expect("taken");
+    let last = InstanceChange {
+        multi_az: Some(true),
+        class: Some("db.r6g.large".to_owned()),
+        parameter_group: Some("orders-serving".to_owned()),
+        ..InstanceChange::default()
+    };
+    database.modify(&replica(), &last).await.expect("taken");
+    let (safety, last) = (sent(&http, 0).1, sent(&http, 1).1);
+    for part in ["BackupRetentionPeriod=7", "DeletionProtection=true", "ApplyImmediately=true"] {
+        assert!(safety.contains(part), "{part} in {safety}");
+    }
+    for part in ["MultiAZ=true", "DBInstanceClass=db.r6g.large", "DBParameterGroupName=orders-serving", "ApplyImmediately=true"] {
+        assert!(last.contains(part), "{part} in {last}");
+    }
+    for left in ["MultiAZ", "DBInstanceClass", "DBParameterGroupName"] {
+        assert!(!safety.contains(left), "{left} in {safety}");
+    }
+    assert!(!last.contains("BackupRetentionPeriod") && !last.contains("DeletionProtection"), "{last}");
+}
+
+#[tokio::test]
+async fn a_restart_is_no_failover_and_is_sent_once_whether_or_not_it_was_answered() {
+    let (database, http) = adapter(vec![answered("RebootDBInstance")]);
+    database.restart(&replica()).await.expect("taken");
+    let body = sent(&http, 0).1;
+    assert!(body.starts_with("Action=RebootDBInstance") && body.contains("DBInstanceIdentifier=orders-replica"), "{body}");
+    assert!(body.contains("ForceFailover=false"), "{body}");
+
+    let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(std::time::Duration::from_millis(1));
+    let (database, http) = adapter_that_retries(vec![error(500, "InternalFailure", "failed"), answered("RebootDBInstance")], retries);
+    assert!(matches!(database.restart(&replica()).await.expect_err("no answer that tells").why, Why::Unanswered(_)));
+    assert_eq!(http.actual_requests().count(), 1);
 }
 
 #[tokio::test]

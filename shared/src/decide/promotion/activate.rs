@@ -1,4 +1,4 @@
-//! After the point of no return: promote, follow, backups, and the instance class last.
+//! After the point of no return: promote, follow, backups, and what restarts the instance or slows it down last.
 //!
 //! ```text
 //! attempt recorded ─► call ─┬─ answered ──────────► followed, never called again
@@ -10,10 +10,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::settings::{self, Parameters, retention, unsettled};
 use super::{Busy, Readiness, readiness};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
-use crate::ports::Instance;
+use crate::ports::{Instance, InstanceChange};
 use crate::run::Run;
 use crate::state::{DatabaseStep, Head, HoldSwitch, Snapshot};
 
@@ -42,10 +43,18 @@ pub enum PromotionStep {
     },
     /// Seen: the instance is a writer of its own.
     Promoted,
-    TurnBackupsOn(u32),
+    /// In one call.
+    Change(InstanceChange),
     BackupsOn,
-    ChangeClass(String),
+    /// Deletion protection is as the plan has it; so with the three below.
+    Protected,
+    MultiAz,
     ClassChanged,
+    ParametersInForce,
+    /// To be recorded before it is called. `again`: an earlier call is proven not to have happened.
+    Restart {
+        again: bool,
+    },
 }
 
 /// What is due for one database.
@@ -96,34 +105,48 @@ pub(super) fn sending(instance: &Instance, attempt: Option<Timestamp>, called: O
     }
 }
 
-/// Promoted: backups first, so that the run can close; the class restarts the instance and comes after the proof and the
-/// traffic, where it holds nothing up.
+/// Promoted: first what nobody notices, so that the run can close; what restarts the instance or slows it down comes after the proof and
+/// the traffic, where it holds nothing up.
 fn finish(activation: &Activation<'_>, instance: &Instance) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
-    let Activation { snapshot, database, step, .. } = activation;
-    let mut seen = Vec::new();
-    if step.backups_on_at.is_none() && instance.backup_retention > 0 && instance.pending_backup_retention.is_none() {
-        seen.push(PromotionStep::BackupsOn);
-    }
-    let wanted_class = database.instance_class.as_ref().filter(|_| step.class_changed_at.is_none());
-    if wanted_class.is_some_and(|class| *class == instance.class) && instance.pending_class.is_none() {
-        seen.push(PromotionStep::ClassChanged);
-    }
+    let Activation { snapshot, database, step, now, .. } = activation;
+    let seen = settings::seen(database, step, instance);
     if !seen.is_empty() {
         return Decision::Act(seen);
     }
-    let idle = instance.is_available() && instance.pending_backup_retention.is_none() && instance.pending_class.is_none();
-    match (step.backups_on_at, wanted_class) {
-        (None, _) if idle => Decision::Act(vec![PromotionStep::TurnBackupsOn(retention(database))]),
-        (None, _) => activation.wait(ActivationWait::Backups { replica: database.replica.clone(), status: instance.status.clone() }),
-        (Some(_), None) => Decision::Done,
-        (Some(_), Some(class)) if !proven_and_open(activation.plan, snapshot, &database.name) => {
-            Decision::Wait(ActivationWait::ClassLast { class: class.clone() })
+    let at_once = settings::at_once(database, step, instance);
+    if step.backups_on_at.is_none() || !at_once.is_nothing() {
+        return match instance.is_idle() && !at_once.is_nothing() {
+            true => Decision::Act(vec![PromotionStep::Change(at_once)]),
+            false => activation.wait(activation.changing(at_once, instance)),
+        };
+    }
+    if !unsettled(database, step) {
+        return Decision::Done;
+    }
+    let at_last = settings::at_last(database, step, instance);
+    let group = database.parameter_group.as_ref().filter(|_| step.parameters_at.is_none());
+    let what = || match at_last.is_nothing() {
+        true => InstanceChange { parameter_group: group.cloned(), ..InstanceChange::default() },
+        false => at_last.clone(),
+    };
+    if !proven_and_open(activation.plan, snapshot, &database.name) {
+        return Decision::Wait(ActivationWait::Last { what: what() });
+    }
+    if let Some(hold) = held(&snapshot.head, *now) {
+        return Decision::Wait(ActivationWait::held(hold));
+    }
+    match group.map(|group| (group, settings::parameters(group, instance, &step.restart, *now))) {
+        _ if !instance.is_idle() => Decision::Wait(activation.changing(what(), instance)),
+        _ if !at_last.is_nothing() => Decision::Act(vec![PromotionStep::Change(at_last)]),
+        Some((_, Parameters::Restart { again })) => Decision::Act(vec![PromotionStep::Restart { again }]),
+        Some((group, Parameters::InVain)) => {
+            let group = group.clone();
+            Decision::Refuse(ActivationRefusal::NotInForce { replica: database.replica.clone(), group, status: "pending-reboot".to_owned() })
         }
-        (Some(_), Some(class)) => match held(&snapshot.head, activation.now) {
-            Some(hold) => Decision::Wait(ActivationWait::held(hold)),
-            None if idle => Decision::Act(vec![PromotionStep::ChangeClass(class.clone())]),
-            None => Decision::Wait(ActivationWait::Class { class: class.clone(), status: instance.status.clone() }),
-        },
+        Some((group, Parameters::Broken(status))) => {
+            Decision::Refuse(ActivationRefusal::NotInForce { replica: database.replica.clone(), group: group.clone(), status })
+        }
+        _ => Decision::Wait(activation.changing(what(), instance)),
     }
 }
 
@@ -134,6 +157,12 @@ impl Activation<'_> {
             Some(hold) => Decision::Wait(ActivationWait::held(hold)),
             None => Decision::Act(vec![PromotionStep::Promote { retention: retention(self.database), again }]),
         }
+    }
+
+    fn changing(&self, what: InstanceChange, instance: &Instance) -> ActivationWait {
+        // Backups that are on and not yet in force are no change to be asked for any more.
+        let what = if what.is_nothing() { InstanceChange::backups(retention(self.database)) } else { what };
+        ActivationWait::Changing { replica: self.database.replica.clone(), what, status: instance.status.clone() }
     }
 
     fn promoting(&self, instance: &Instance) -> ActivationWait {
@@ -149,16 +178,11 @@ impl Activation<'_> {
     }
 }
 
-/// Days that backups are kept. Without any the run could never end, so a plan's 0 counts as one day.
-fn retention(database: &Database) -> u32 {
-    database.backup_retention_days.clamp(1, 35)
-}
-
-/// Whether a run that is over left a change of class for a later tick.
-pub fn class_due(plan: &Plan, snapshot: &Snapshot) -> bool {
-    plan.databases.iter().filter(|database| database.instance_class.is_some()).any(|database| {
+/// Whether a run that is over left changes for a later tick.
+pub fn changes_due(plan: &Plan, snapshot: &Snapshot) -> bool {
+    plan.databases.iter().any(|database| {
         let step = snapshot.progress.promotion.databases.get(&database.name);
-        step.is_some_and(|step| step.promoted_at.is_some() && step.class_changed_at.is_none())
+        step.is_some_and(|step| step.promoted_at.is_some() && unsettled(database, step))
     })
 }
 
@@ -183,12 +207,10 @@ pub enum ActivationWait {
     Unanswered { replica: String },
     #[error("{replica} is being promoted, it is {status}")]
     Promoting { replica: String, status: String },
-    #[error("backups of {replica} are being turned on, it is {status}")]
-    Backups { replica: String, status: String },
-    #[error("class {class} comes last: the database must be proven and traffic open before it restarts")]
-    ClassLast { class: String },
-    #[error("the class is being changed to {class}, the instance is {status}")]
-    Class { class: String, status: String },
+    #[error("{replica} gets {what}; it is {status}")]
+    Changing { replica: String, what: InstanceChange, status: String },
+    #[error("{what}: last, since it restarts the database or slows it down; the database must be proven and traffic open before")]
+    Last { what: InstanceChange },
     #[error(
         "{what}; that takes {minutes} min, the plan's step_deadline is {deadline:#}: look at the instance's events, and promote it by hand where RDS has given up; Relight goes on from there"
     )]
@@ -202,7 +224,7 @@ impl ActivationWait {
 
     /// Whether looking again within seconds makes sense.
     pub fn passes_soon(&self) -> bool {
-        !matches!(self, ActivationWait::Held { .. } | ActivationWait::ClassLast { .. })
+        !matches!(self, ActivationWait::Held { .. } | ActivationWait::Last { .. })
     }
 }
 
@@ -212,4 +234,8 @@ pub enum ActivationRefusal {
     Gone { replica: String },
     #[error("{replica} is {status}, which does not pass by itself; {}, or correct the plan and say `replan`", super::remedy(status))]
     Broken { replica: String, status: String },
+    #[error(
+        "{replica} names parameter group {group}, which is {status} and not in force; look at the instance's events, and mend the group or restart the instance by hand"
+    )]
+    NotInForce { replica: String, group: String, status: String },
 }

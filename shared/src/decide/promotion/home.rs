@@ -2,10 +2,10 @@
 //! the standby gets its replica back.
 //!
 //! ```text
-//! Preparing     fenced, seen ─► named ─► last snapshot ─► renamed ─► replica at home begun ─► replicating
+//! Preparing     fenced, seen ─► named ─► last snapshot ─► renamed ─► replica at home begun ─► parameter group ─► replicating
 //! Synchronised  looked at
 //! Switching     attempt recorded ─► promoted, as in a failover
-//! Restoring     backups at home;  the writer that served: named ─► last snapshot ─► renamed ─► replica begun ─► replicating ─► backups
+//! Restoring     backups at home;  the writer that served: named ─► last snapshot ─► renamed ─► replica begun ─► replicating ─► parameter group, backups
 //! ```
 //! Each arrow is a look: what is seen decides, and what is recorded before a call says under which name to look for it.
 //! Nothing here removes an instance.
@@ -15,12 +15,13 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::activate::{Sending, sending};
+use super::settings::{Parameters, parameters, retention};
 use super::{Busy, Readiness, readiness};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
-use crate::ports::Instance;
+use crate::ports::{Instance, InstanceChange};
 use crate::run::Run;
-use crate::state::{HomeStep, Memory, Snapshot};
+use crate::state::{HomeStep, Memory, RestartStep, Snapshot};
 
 /// A database on its way home, with what stands under which name.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,9 @@ pub enum HomeMove {
     Aside,
     NothingLeft,
     Build,
+    /// Before it is promoted: the old writer's parameter group.
+    ChangeHome(InstanceChange),
+    RestartHome,
     Replicating,
     /// Seen, and nothing keeps it from being promoted.
     Looked,
@@ -66,7 +70,9 @@ pub enum HomeMove {
     BackupsOn,
     Rebuild,
     Rebuilt,
-    TurnReplicaBackupsOn(u32),
+    /// In one call.
+    ChangeReplica(InstanceChange),
+    RestartReplica,
     ReplicaReady,
 }
 
@@ -85,7 +91,44 @@ pub fn prepare(homecoming: &Homecoming<'_>) -> HomeDue {
             Decision::Refuse(HomeRefusal::NotOurs { instance: name.clone(), of: home.source.clone() })
         }
         Some(_) if step.replicating_at.is_some() => Decision::Done,
-        Some(home) => replicating(name, home).unwrap_or_else(|| act(HomeMove::Replicating)),
+        Some(home) => replicating(name, home).unwrap_or_else(|| {
+            let group = step.was.as_ref().and_then(|was| was.parameter_group.as_deref());
+            let grouped = Grouped { name, instance: home, group, restart: &step.restart, now: homecoming.now };
+            grouped.due(HomeMove::ChangeHome, HomeMove::RestartHome).unwrap_or_else(|| act(HomeMove::Replicating))
+        }),
+    }
+}
+
+/// A replica that is to have a parameter group. RDS takes none with the creation of PostgreSQL's ("a parameter group can't be specified during
+/// Read Replica creation for the following DB engine: postgres"), so it is changed afterwards, and restarted while nobody uses it.
+struct Grouped<'a> {
+    name: &'a str,
+    instance: &'a Instance,
+    group: Option<&'a str>,
+    restart: &'a RestartStep,
+    now: Timestamp,
+}
+
+impl Grouped<'_> {
+    /// `None`: it is in force, or nobody knows of one.
+    fn due(&self, change: fn(InstanceChange) -> HomeMove, restart: HomeMove) -> Option<HomeDue> {
+        let group = self.group?;
+        let wait = || Some(Decision::Wait(HomeWait::Parameters { instance: self.name.to_owned(), group: group.to_owned() }));
+        match parameters(group, self.instance, self.restart, self.now) {
+            Parameters::InForce => None,
+            Parameters::Other if self.instance.is_idle() => {
+                Some(act(change(InstanceChange { parameter_group: Some(group.to_owned()), ..InstanceChange::default() })))
+            }
+            Parameters::Restart { .. } if self.instance.is_idle() => Some(act(restart)),
+            Parameters::Other | Parameters::Restart { .. } | Parameters::Applying | Parameters::Restarting => wait(),
+            Parameters::InVain => Some(self.not_in_force("pending-reboot")),
+            Parameters::Broken(status) => Some(self.not_in_force(&status)),
+        }
+    }
+
+    fn not_in_force(&self, status: &str) -> HomeDue {
+        let (instance, group) = (self.name.to_owned(), self.group.unwrap_or_default().to_owned());
+        Decision::Refuse(HomeRefusal::NotInForce { instance, group, status: status.to_owned() })
     }
 }
 
@@ -203,13 +246,7 @@ pub fn restore(homecoming: &Homecoming<'_>) -> HomeDue {
         Some(replica) => match replicating(name, replica) {
             Some(due) if step.rebuilt_at.is_none() => due,
             None if step.rebuilt_at.is_none() => act(HomeMove::Rebuilt),
-            _ => backups(
-                name,
-                replica,
-                replica_retention(&homecoming.snapshot.memory, database),
-                HomeMove::ReplicaReady,
-                HomeMove::TurnReplicaBackupsOn,
-            ),
+            _ => ready(homecoming, replica),
         },
     }
 }
@@ -238,6 +275,25 @@ fn set_aside_standby(homecoming: &Homecoming<'_>) -> HomeDue {
     }
 }
 
+/// The rebuilt replica's parameter group and backups, in one call.
+fn ready(homecoming: &Homecoming<'_>, replica: &Instance) -> HomeDue {
+    let Homecoming { snapshot, database, step, now, .. } = homecoming;
+    let (name, memory) = (&database.replica, &snapshot.memory);
+    let group = memory.replicas.get(&database.name).and_then(|was| was.parameter_group.as_deref());
+    let other = group.filter(|group| replica.parameter_group.as_ref().is_none_or(|held| held.name != *group));
+    let lacks_backups = replica.backup_retention == 0 && replica.pending_backup_retention.is_none();
+    if lacks_backups && other.is_some() && replica.is_idle() {
+        let change = InstanceChange { parameter_group: other.map(str::to_owned), ..InstanceChange::backups(replica_retention(memory, database)) };
+        return act(HomeMove::ChangeReplica(change));
+    }
+    let grouped = Grouped { name, instance: replica, group, restart: &step.replica_restart, now: *now };
+    if let (false, Some(due)) = (lacks_backups, grouped.due(HomeMove::ChangeReplica, HomeMove::RestartReplica)) {
+        return due;
+    }
+    let turn_on = |days| HomeMove::ChangeReplica(InstanceChange::backups(days));
+    backups(name, replica, replica_retention(memory, database), HomeMove::ReplicaReady, turn_on)
+}
+
 fn backups(name: &str, instance: &Instance, days: u32, on: HomeMove, turn_on: fn(u32) -> HomeMove) -> HomeDue {
     match (instance.backup_retention > 0 && instance.pending_backup_retention.is_none(), readiness(name, instance)) {
         (true, _) => act(on),
@@ -250,10 +306,6 @@ fn backups(name: &str, instance: &Instance, days: u32, on: HomeMove, turn_on: fn
 /// Whether an instance replicates the one of this name. RDS names a source in another Region by its ARN.
 fn replicates(instance: &Instance, name: &str) -> bool {
     instance.source.as_deref().is_some_and(|source| source.rsplit(':').next() == Some(name))
-}
-
-fn retention(database: &Database) -> u32 {
-    database.backup_retention_days.clamp(1, 35)
 }
 
 /// A replica needs a day's backups, else no drill can copy it.
@@ -278,6 +330,7 @@ pub enum HomeWait {
     Unanswered { instance: String },
     Promoting { instance: String, status: String },
     Backups { instance: String, status: String },
+    Parameters { instance: String, group: String },
 }
 
 impl fmt::Display for HomeWait {
@@ -295,6 +348,7 @@ impl fmt::Display for HomeWait {
             }
             HomeWait::Promoting { instance, status } => write!(f, "{instance} is being promoted, it is {status}"),
             HomeWait::Backups { instance, status } => write!(f, "backups of {instance} are being turned on, it is {status}"),
+            HomeWait::Parameters { instance, group } => write!(f, "parameter group {group} comes into force on {instance}"),
         }
     }
 }
@@ -309,6 +363,10 @@ pub enum HomeRefusal {
     Broken { instance: String, status: String },
     #[error("{instance} is not the replica that belongs there (its source is {}); rename or remove it, and Relight goes on from there", of.as_deref().unwrap_or("none"))]
     NotOurs { instance: String, of: Option<String> },
+    #[error(
+        "{instance} names parameter group {group}, which is {status} and not in force; mend the group or restart the instance by hand, and Relight goes on from there"
+    )]
+    NotInForce { instance: String, group: String, status: String },
     #[error("the standby Region has no {instance} to build a replica like; create it as a replica of {of}, and Relight goes on from there")]
     NoWriter { instance: String, of: String },
 }

@@ -1,5 +1,5 @@
-//! The drill's rehearsal: a disposable replica of the replica is made, promoted and thrown away. The real replica is
-//! read and copied, never changed.
+//! The drill's rehearsal: a disposable replica of the replica is made, compared, promoted and thrown away. The real replica
+//! is read and copied, never changed.
 //!
 //! A rehearsal that is not possible is given up with its reason and the drill goes on: what it proves, it proves without.
 
@@ -21,6 +21,8 @@ pub struct Rehearsal<'a> {
     pub step: &'a CopyStep,
     pub replica: Option<&'a Instance>,
     pub copy: Option<&'a Instance>,
+    /// Some copy of this drill is still to be compared with its replica; promoted, it could not be any more.
+    pub comparing: bool,
     pub now: Timestamp,
 }
 
@@ -37,7 +39,7 @@ pub enum CopyMove {
 
 /// What is due for one database. A refusal gives its rehearsal up.
 pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Decision<CopyMove, RehearsalWait, GivenUp> {
-    let Rehearsal { plan, run, database, step, replica, copy, now } = *rehearsal;
+    let Rehearsal { plan, run, database, step, replica, copy, comparing, now } = *rehearsal;
     if step.failed.is_some() || step.promoted_at.is_some() {
         return Decision::Done;
     }
@@ -46,17 +48,17 @@ pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Decision<CopyMove, RehearsalWait, 
         (None, Some(_)) => Decision::Act(vec![CopyMove::Created]),
         (None, None) => copyable(&database.replica, replica).unwrap_or(Decision::Act(vec![CopyMove::Create(id)])),
         (Some(_), None) => Decision::Wait(RehearsalWait::NotSeen { copy: id }),
-        (Some(_), Some(copy)) => follow(step, id, copy),
+        (Some(_), Some(copy)) => follow(step, id, copy, comparing),
     };
     match decision {
-        Decision::Wait(_) | Decision::Act(_) if now >= last_moment(plan, run) && !ends(&decision) => {
+        Decision::Wait(_) | Decision::Act(_) if now >= rehearsal_ends(plan, run) && !ends(&decision) => {
             Decision::Refuse(GivenUp::OutOfTime { deadline: plan.drill.deadline, hold: plan.drill.hold })
         }
         decision => decision,
     }
 }
 
-fn follow(step: &CopyStep, id: CopyId, copy: &Instance) -> Decision<CopyMove, RehearsalWait, GivenUp> {
+fn follow(step: &CopyStep, id: CopyId, copy: &Instance, comparing: bool) -> Decision<CopyMove, RehearsalWait, GivenUp> {
     if copy.is_promoted() {
         return Decision::Act(vec![CopyMove::Promoted]);
     }
@@ -64,6 +66,7 @@ fn follow(step: &CopyStep, id: CopyId, copy: &Instance) -> Decision<CopyMove, Re
         Readiness::Broken => Decision::Refuse(GivenUp::Broken { copy: id, status: copy.status.clone() }),
         Readiness::Busy(busy) => Decision::Wait(RehearsalWait::Busy(busy)),
         Readiness::Ready if step.available_at.is_none() => Decision::Act(vec![CopyMove::Available]),
+        Readiness::Ready if comparing && step.promote_asked_at.is_none() => Decision::Wait(RehearsalWait::Comparing { copy: id }),
         // Sent again where the answer was lost: a copy that is promoted already refuses it, and nothing is harmed.
         Readiness::Ready if step.promote_called_at.is_none() => Decision::Act(vec![CopyMove::Promote(id)]),
         Readiness::Ready => Decision::Wait(RehearsalWait::Promoting { copy: id }),
@@ -97,7 +100,7 @@ fn has_replicas_of_replicas(version: &str) -> bool {
 
 /// After it the rehearsal is given up, so that the hold still fits before the drill's deadline. A tenth of the time is
 /// left for logging in and rotating.
-fn last_moment(plan: &Plan, run: &Run) -> Timestamp {
+pub fn rehearsal_ends(plan: &Plan, run: &Run) -> Timestamp {
     let time = plan.drill.deadline.saturating_sub(plan.drill.hold);
     let left = (time / 10).min(SignedDuration::from_mins(5));
     run.opened_at.saturating_add(time.saturating_sub(left)).unwrap_or(Timestamp::MAX)
@@ -114,6 +117,8 @@ pub enum RehearsalWait {
     Busy(Busy),
     #[error("{copy} was asked for and is not to be seen yet")]
     NotSeen { copy: CopyId },
+    #[error("{copy} is promoted once the copies are compared with their replicas")]
+    Comparing { copy: CopyId },
     #[error("{copy} is being promoted")]
     Promoting { copy: CopyId },
 }

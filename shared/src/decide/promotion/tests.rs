@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::decide::Decision;
 use crate::plan::{Plan, UnknownLag};
-use crate::ports::CopyId;
+use crate::ports::{CopyId, InstanceChange};
 use crate::run::{Mode, Phase, Run, RunId, Said, Words};
 use crate::state::{CopyStep, DatabaseStep, Endpoint, FrozenLag, HoldSwitch, Snapshot};
 
@@ -109,7 +109,7 @@ mod clearance {
         plan.policy.unknown_lag = unknown_lag;
         let mut run = run(Mode::Failover, Phase::Confirmed);
         run.words.accept_loss = accept_loss.then(ada);
-        let lag = FrozenLag { seconds, sampled_at: None, source: "the metric".to_owned(), first_down: None };
+        let lag = FrozenLag { seconds, source: "the metric".to_owned(), ..FrozenLag::default() };
         clear(&Candidate { plan: &plan, run: &run, database: &plan.databases[0], lag: &lag, replica })
     }
 
@@ -193,6 +193,8 @@ mod clearance {
 mod activation {
     use super::*;
 
+    mod settings;
+
     #[derive(Default)]
     struct Situation {
         step: DatabaseStep,
@@ -201,7 +203,11 @@ mod activation {
 
     impl Situation {
         fn decide(&self, replica: Option<&Instance>) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
-            let (plan, run) = (plan(), run(Mode::Failover, Phase::Activating));
+            self.decide_by(plan(), replica)
+        }
+
+        fn decide_by(&self, plan: Plan, replica: Option<&Instance>) -> Decision<PromotionStep, ActivationWait, ActivationRefusal> {
+            let run = run(Mode::Failover, Phase::Activating);
             let database = &plan.databases[0];
             activate(&Activation { plan: &plan, snapshot: &self.snapshot, run: &run, database, step: &self.step, replica, now: now() })
         }
@@ -317,11 +323,11 @@ mod activation {
     #[test]
     fn backups_are_turned_on_where_the_call_did_not() {
         let without = Instance { backup_retention: 0, ..writer() };
-        assert_eq!(Situation::promoted().decide(Some(&without)), act(PromotionStep::TurnBackupsOn(7)));
+        assert_eq!(Situation::promoted().decide(Some(&without)), act(PromotionStep::Change(InstanceChange::backups(7))));
         let pending = Instance { pending_backup_retention: Some(7), ..without.clone() };
         let modifying = Instance { status: "modifying".to_owned(), ..without };
         for unfinished in [&pending, &modifying] {
-            assert!(matches!(Situation::promoted().decide(Some(unfinished)), Decision::Wait(ActivationWait::Backups { .. })));
+            assert!(matches!(Situation::promoted().decide(Some(unfinished)), Decision::Wait(ActivationWait::Changing { .. })));
         }
         assert_eq!(Situation::promoted().decide(Some(&writer())), act(PromotionStep::BackupsOn));
     }
@@ -333,20 +339,24 @@ mod activation {
         let mut closed = Situation::in_service();
         closed.snapshot.progress.traffic.opened_at = None;
         for situation in [unproven, closed] {
-            assert!(matches!(situation.decide(Some(&writer())), Decision::Wait(ActivationWait::ClassLast { .. })));
+            assert!(matches!(situation.decide(Some(&writer())), Decision::Wait(ActivationWait::Last { .. })));
         }
-        assert_eq!(Situation::in_service().decide(Some(&writer())), act(PromotionStep::ChangeClass("db.r6g.large".to_owned())));
+        assert_eq!(Situation::in_service().decide(Some(&writer())), act(PromotionStep::Change(to_class())));
     }
 
     #[test]
     fn a_class_is_asked_for_once_and_seen_to_its_end() {
         let pending = Instance { pending_class: Some("db.r6g.large".to_owned()), ..writer() };
-        assert!(matches!(Situation::in_service().decide(Some(&pending)), Decision::Wait(ActivationWait::Class { .. })));
+        assert!(matches!(Situation::in_service().decide(Some(&pending)), Decision::Wait(ActivationWait::Changing { .. })));
         let changed = Instance { class: "db.r6g.large".to_owned(), ..writer() };
         assert_eq!(Situation::in_service().decide(Some(&changed)), act(PromotionStep::ClassChanged));
         let mut done = Situation::in_service();
         done.step.class_changed_at = Some(now());
         assert_eq!(done.decide(Some(&changed)), Decision::Done);
+    }
+
+    fn to_class() -> InstanceChange {
+        InstanceChange { class: Some("db.r6g.large".to_owned()), ..InstanceChange::default() }
     }
 
     #[test]
@@ -364,7 +374,7 @@ mod rehearsal {
         let plan = plan();
         let mut run = run(Mode::Drill, Phase::Activating);
         run.opened_at = ago(opened);
-        rehearse(&Rehearsal { plan: &plan, run: &run, database: &plan.databases[0], step, replica, copy, now: now() })
+        rehearse(&Rehearsal { plan: &plan, run: &run, database: &plan.databases[0], step, replica, copy, comparing: false, now: now() })
     }
 
     fn asked() -> CopyStep {
@@ -411,6 +421,22 @@ mod rehearsal {
         let called = CopyStep { promote_called_at: Some(ago(5)), ..available };
         assert!(matches!(decide(&called, None, Some(&replica()), 60), Decision::Wait(RehearsalWait::Promoting { .. })));
         assert_eq!(decide(&called, None, Some(&writer()), 60), Decision::Act(vec![CopyMove::Promoted]));
+    }
+
+    #[test]
+    fn a_copy_is_not_promoted_while_one_is_to_be_compared_and_a_promotion_that_was_asked_for_goes_on() {
+        let plan = plan();
+        let run = run(Mode::Drill, Phase::Activating);
+        let decide = |step: &CopyStep, copy: &Instance| {
+            let copy = Some(copy);
+            rehearse(&Rehearsal { plan: &plan, run: &run, database: &plan.databases[0], step, replica: None, copy, comparing: true, now: now() })
+        };
+        assert_eq!(decide(&asked(), &replica()), Decision::Act(vec![CopyMove::Available]), "it is compared from here on");
+        let available = CopyStep { available_at: Some(ago(9)), ..asked() };
+        assert_eq!(decide(&available, &replica()), Decision::Wait(RehearsalWait::Comparing { copy: id() }));
+        let asked_for = CopyStep { promote_asked_at: Some(ago(5)), ..available };
+        assert_eq!(decide(&asked_for, &replica()), Decision::Act(vec![CopyMove::Promote(id())]), "its call was not answered");
+        assert_eq!(decide(&asked_for, &writer()), Decision::Act(vec![CopyMove::Promoted]));
     }
 
     #[test]

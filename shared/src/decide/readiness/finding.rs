@@ -76,6 +76,7 @@ pub enum Finding {
     NoLogin { secret: String },
     OldLogin { secret: String, at: Timestamp },
     LoginFailed { secret: String, said: String },
+    NoBeat { database: String, said: String },
     // Traffic.
     StopLies { bucket: String, key: String },
     NoName { name: String, why: String },
@@ -140,6 +141,7 @@ impl Finding {
             | Finding::QuotaSpent(_)
             | Finding::NoLogin { .. }
             | Finding::OldLogin { .. }
+            | Finding::NoBeat { .. }
             | Finding::UsersAtStandby { .. }
             | Finding::Silent { enough: true, .. }
             | Finding::SeesDown { .. }
@@ -186,6 +188,7 @@ impl Finding {
                 format!("replica/{replica}")
             }
             F::QuotaSpent(quota) => format!("quota/{}", quota.name),
+            F::NoBeat { database, .. } => format!("database/{database}"),
             F::Busy(busy) => format!("replica/{}", busy.instance),
             F::NotPromotable { database, .. } | F::LossAccepted { database, .. } | F::NotRehearsed { database, .. } => format!("database/{database}"),
             F::NoSecret { secret }
@@ -248,6 +251,7 @@ impl fmt::Display for Finding {
             }
             F::NoLogin { secret } => write!(f, "nobody has logged in with {secret} yet"),
             F::OldLogin { secret, at } => write!(f, "the last login with {secret} was at {at}, they are made each half hour"),
+            F::NoBeat { database, said } => write!(f, "the heartbeat of {database} does not arrive: {}", head(said)),
             F::LoginFailed { secret, said } => write!(f, "the last login with {secret} failed: {}", head(said)),
             F::StopLies { bucket, key } => write!(f, "s3://{bucket}/{key} is in place and keeps users off a primary that serves"),
             F::NoName { name, why } => write!(f, "{name} does not resolve: {why}"),
@@ -350,7 +354,7 @@ impl Finding {
                 quota.name
             ),
             F::NoLogin { .. } | F::OldLogin { .. } => "read rotate-secret's log: it logs in by its tick while no run is open".to_owned(),
-            F::LoginFailed { said, .. } => tail(said).to_owned(),
+            F::LoginFailed { said, .. } | F::NoBeat { said, .. } => tail(said).to_owned(),
             F::StopLies { bucket, key } => {
                 format!("read switch-traffic's log, whose tick removes it; by hand: `aws s3 rm s3://{bucket}/{key}`")
             }

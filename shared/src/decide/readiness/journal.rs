@@ -30,7 +30,11 @@ pub(super) fn logins(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> Vec<Fi
             Some(_) => None,
         }
     };
-    plan.secrets.iter().filter_map(one).collect()
+    let beat = |database: &crate::plan::Database| {
+        let heard = snapshot.memory.heartbeats.get(&database.name).filter(|heard| database.heartbeat.is_some() && !heard.ok)?;
+        Some(Finding::NoBeat { database: database.name.clone(), said: heard.said.clone() })
+    };
+    plan.secrets.iter().filter_map(one).chain(plan.databases.iter().filter_map(beat)).collect()
 }
 
 /// Whether enough would speak if the primary failed. An alarm speaks on a change only: its silence is no sign.

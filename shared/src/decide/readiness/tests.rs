@@ -166,6 +166,22 @@ fn a_login_that_failed_blocks_and_one_that_nobody_made_is_a_warning() {
 }
 
 #[test]
+fn a_heartbeat_that_does_not_arrive_is_a_warning_with_its_remedy() {
+    let findings = |heartbeat: Option<&str>, ok: bool| {
+        let mut situation = peace();
+        situation.plan.databases[0].heartbeat = heartbeat.map(str::to_owned);
+        let said = "no beat ever arrived at orders-replica; look at rotate-secret's log".to_owned();
+        situation.journal.memory.heartbeats.insert("orders".to_owned(), crate::state::LoginSeen { at: at(0), ok, said });
+        judged(&situation, &seen()).findings
+    };
+    let silent = findings(Some("shop/orders"), false);
+    assert!(matches!(&silent[..], [Finding::NoBeat { .. }]) && silent[0].severity() == Severity::Warning, "{silent:?}");
+    assert_eq!((silent[0].about(), silent[0].remedy()), ("database/orders".to_owned(), "look at rotate-secret's log".to_owned()));
+    assert_eq!(findings(Some("shop/orders"), true), []);
+    assert_eq!(findings(None, false), [], "a heartbeat that left the plan");
+}
+
+#[test]
 fn a_role_reaches_what_iam_would_let_it_reach() {
     let reaches = |pattern: &str| {
         let stack = Stack::deployed(pattern, "shop-stop", "");

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::advance::home::rebuilds;
 use crate::plan::{Database, Plan, Secret};
-use crate::ports::Table;
+use crate::ports::{OWN_TABLES, Table};
 use crate::run::{Mode, Phase, Run};
 use crate::state::{HomeDatabase, HomeSecretStep, HomeStep, Snapshot};
 
@@ -140,9 +140,8 @@ fn late_close(run: &Run) -> Timestamp {
     run.phase_since.saturating_add(CLOSES_WITHIN).unwrap_or(Timestamp::MAX)
 }
 
-/// Relight's own table, which proofs write: no row of the workload.
 pub fn is_own(table: &Table) -> bool {
-    table.name.rsplit('.').next() == Some("relight_marker")
+    table.name.rsplit('.').next().is_some_and(|name| OWN_TABLES.contains(&name))
 }
 
 /// Whether anything is due by the journal alone.

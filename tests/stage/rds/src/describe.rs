@@ -119,13 +119,14 @@ fn write_placement(xml: &mut Xml, placement: &Placement) {
     }
     xml.list("DBParameterGroups", "DBParameterGroup", &placement.parameter_group, |xml, group| {
         xml.text("DBParameterGroupName", group);
-        xml.text("ParameterApplyStatus", "in-sync");
+        xml.text("ParameterApplyStatus", if placement.parameters_wait { "pending-reboot" } else { "in-sync" });
     });
 }
 
 fn write_pending(xml: &mut Xml, pending: &Pending) {
     xml.optional("DBInstanceClass", pending.class.as_ref());
     xml.optional("BackupRetentionPeriod", pending.retention);
+    xml.optional("MultiAZ", pending.multi_az);
     xml.optional("DBInstanceIdentifier", pending.name.as_ref());
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Login {
 pub(crate) struct Change {
     pub(crate) restart: bool,
     pub(crate) backup: bool,
+    /// Into several zones, or back into one.
+    pub(crate) zones: bool,
     pub(crate) rename: Option<Key>,
     pub(crate) password: Option<String>,
 }
@@ -150,6 +152,7 @@ impl Inner {
             inner.finish(&key, |record| {
                 record.source = None;
                 record.retention = retention;
+                record.placement.parameters_wait = false;
             });
             Ok(())
         });
@@ -167,6 +170,7 @@ impl Inner {
             sleep(inner.timing.modifying).await;
             if change.restart {
                 server.restart().await?;
+                inner.change(&key, |record| record.placement.parameters_wait = false);
             }
             inner.change(&key, apply_pending);
             if change.backup {
@@ -213,7 +217,7 @@ impl Inner {
         self.job("reboot", key.clone(), async move {
             inner.server(&key)?.restart().await?;
             sleep(inner.timing.modifying).await;
-            inner.finish(&key, |_| {});
+            inner.finish(&key, |record| record.placement.parameters_wait = false);
             Ok(())
         });
     }
@@ -377,6 +381,7 @@ pub(crate) fn apply_pending(record: &mut Record) {
     let pending = std::mem::take(&mut record.pending);
     record.class = pending.class.unwrap_or_else(|| record.class.clone());
     record.retention = pending.retention.unwrap_or(record.retention);
+    record.multi_az = pending.multi_az.unwrap_or(record.multi_az);
     // The name is given by `rename`.
 }
 

@@ -74,6 +74,7 @@ impl Params {
         Ok(Placement {
             subnet_group: self.take("DBSubnetGroupName"),
             parameter_group: self.take("DBParameterGroupName"),
+            parameters_wait: false,
             public: self.flag("PubliclyAccessible")?,
             kms_key,
         })

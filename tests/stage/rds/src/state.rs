@@ -64,6 +64,7 @@ impl Status {
 pub(crate) struct Pending {
     pub(crate) class: Option<String>,
     pub(crate) retention: Option<u32>,
+    pub(crate) multi_az: Option<bool>,
     pub(crate) name: Option<String>,
 }
 
@@ -72,6 +73,8 @@ pub(crate) struct Pending {
 pub(crate) struct Placement {
     pub(crate) subnet_group: Option<String>,
     pub(crate) parameter_group: Option<String>,
+    /// Named, and not in force before the next restart.
+    pub(crate) parameters_wait: bool,
     /// Present: encrypted.
     pub(crate) kms_key: Option<String>,
     pub(crate) public: bool,

@@ -39,9 +39,10 @@ async fn replica_is_built_home_from_the_standbys_writer_and_takes_the_old_name()
 
     let of = arn(STANDBY, "orders-west");
     let request = primary.create_db_instance_read_replica().db_instance_identifier("orders-home").source_db_instance_identifier(&of);
-    let request = request.db_instance_class("db.r7g.large").vpc_security_group_ids("sg-orders").db_parameter_group_name("orders-15");
-    let begun = request.db_subnet_group_name("private").publicly_accessible(false).send().await.expect("accepted").db_instance.expect("an instance");
-    assert_eq!(begun.db_parameter_groups()[0].db_parameter_group_name(), Some("orders-15"));
+    let request = request.db_instance_class("db.r7g.large").vpc_security_group_ids("sg-orders").db_subnet_group_name("private");
+    let refused = request.clone().db_parameter_group_name("orders-15").send().await.expect_err("RDS takes none for PostgreSQL");
+    assert_eq!(refused.into_service_error().meta().code(), Some("InvalidParameterCombination"));
+    let begun = request.publicly_accessible(false).send().await.expect("accepted").db_instance.expect("an instance");
     assert_eq!(begun.vpc_security_groups()[0].vpc_security_group_id(), Some("sg-orders"));
     assert_eq!(begun.db_subnet_group().and_then(|group| group.db_subnet_group_name()), Some("private"));
     assert_eq!(status(&instance(standby, "orders-west").await), "backing-up", "creating a replica takes a snapshot of its source");

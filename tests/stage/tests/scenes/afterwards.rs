@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_rds::types::DbInstance;
 use jiff::Timestamp;
 use relight::run::Phase;
 use relight_stage::observe::until;
@@ -11,12 +12,17 @@ use stage_app::load::{self, Load, Record};
 use crate::common::with_stage;
 use crate::failover::{assert_calls, assert_promoted_once};
 
-/// The replica's is smaller until it serves.
-const CLASS: &str = "db.t4g.medium";
+/// What the replica is not until it serves.
+const SERVING: &str = r#"
+instance_class = "db.t4g.medium"
+multi_az = true
+deletion_protection = true
+parameter_group = "shop-orders-serving"
+"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_promoted_database_gets_its_class_and_an_old_writer_that_comes_back_is_fenced() {
-    let options = Options { instance_class: Some(CLASS.to_owned()), ..Options::default() };
+async fn the_promoted_database_becomes_what_the_plan_says_and_an_old_writer_that_comes_back_is_fenced() {
+    let options = Options { database: SERVING.parse().expect("keys of a plan"), ..Options::default() };
     with_stage(options, async |stage| {
         // Two samples of the lag, as in any life before a failure.
         tokio::time::sleep(stage.speed.shortened(60) * 2).await;
@@ -27,8 +33,13 @@ async fn the_promoted_database_gets_its_class_and_an_old_writer_that_comes_back_
             if run.phase == Phase::Active { Ok(run) } else { Err(format!("{:?} {:?}", run.mode, run.phase)) }
         })
         .await?;
-        until("the class of a database that serves", Duration::from_secs(60), async || {
-            is(CLASS, &looks(stage, STANDBY, "shop-orders-replica").await?.0)
+        until("what the plan asks of a database that serves", Duration::from_secs(60), async || {
+            let found = described(stage, STANDBY, "shop-orders-replica").await?;
+            let parameters = found.db_parameter_groups().iter().map(|group| {
+                format!("{} {}", group.db_parameter_group_name().unwrap_or_default(), group.parameter_apply_status().unwrap_or_default())
+            });
+            let shape = (found.db_instance_class().unwrap_or_default(), found.multi_az(), found.deletion_protection());
+            is("(\"db.t4g.medium\", Some(true), Some(true)) shop-orders-serving in-sync", &format!("{shape:?} {}", parameters.collect::<String>()))
         })
         .await?;
 
@@ -38,7 +49,9 @@ async fn the_promoted_database_gets_its_class_and_an_old_writer_that_comes_back_
         let quarantine = stage.workload.plan.databases[0].quarantine_security_group.clone().unwrap_or_default();
         // Tried each minute, here as in AWS.
         until("the old writer fenced", Duration::from_secs(90), async || {
-            is(&quarantine, &looks(stage, PRIMARY, stage.workload.database_id()).await?.1)
+            let found = described(stage, PRIMARY, stage.workload.database_id()).await?;
+            let groups = found.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id());
+            is(&quarantine, &groups.collect::<Vec<_>>().join(", "))
         })
         .await?;
         assert!(stage.is_stopped().await?, "and its users are kept off it");
@@ -61,11 +74,8 @@ fn is(wanted: &str, found: &str) -> Result<(), String> {
     if found == wanted { Ok(()) } else { Err(found.to_owned()) }
 }
 
-/// Class and security groups of an instance.
-async fn looks(stage: &Stage, region: &str, instance: &str) -> Result<(String, String), String> {
+async fn described(stage: &Stage, region: &str, instance: &str) -> Result<DbInstance, String> {
     let answer = stage.clients(region).rds.describe_db_instances().db_instance_identifier(instance).send().await;
     let answer = answer.map_err(|error| format!("{error:?}"))?;
-    let instance = answer.db_instances().first().ok_or("there is no such instance")?;
-    let groups = instance.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id());
-    Ok((instance.db_instance_class().unwrap_or_default().to_owned(), groups.collect::<Vec<_>>().join(", ")))
+    answer.db_instances.unwrap_or_default().into_iter().next().ok_or_else(|| "there is no such instance".to_owned())
 }

@@ -20,6 +20,9 @@ async fn a_drill_passes_and_leaves_everything_as_it_was() {
         assert_eq!((outcome.run.mode, outcome.run.phase), (Mode::Drill, Phase::Closed));
         assert!(outcome.report.passed, "{:#?}", outcome.report.findings);
         assert_eq!(outcome.differences(), [""; 0]);
+        // Under load, with the copy a moment behind or ahead of the replica that it is made of.
+        let [compared] = outcome.report.compared.as_slice() else { panic!("{:?}", outcome.report.compared) };
+        assert!(compared.equal == Some(true) && compared.said.contains(" rows in 1 table(s)"), "{compared:?}");
 
         let calls = stage.router.calls();
         assert_eq!(forbidden_in_drill(&calls, PRIMARY), [""; 0]);

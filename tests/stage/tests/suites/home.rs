@@ -19,7 +19,9 @@ fn run() -> RunId {
 pub(crate) async fn home_database<D: Database>(rds: &D, plan: &Plan) {
     let database = &plan.databases[0];
     let (home, replica) = (HomeId::of(plan, database), ReplicaId::of(database));
-    let serving = promoted_replica(rds, &replica).await;
+    let shape = rds.replica(&replica).await.expect("a look").expect("the replica is there").shape();
+    promoted_replica(rds, &replica).await;
+    let serving = changed(rds, &replica).await;
     let old = rds.home(&home).await.expect("a look").expect("the old writer is there");
     assert!(old.source.is_none() && old.endpoint.is_some(), "{old:?}");
 
@@ -52,7 +54,7 @@ pub(crate) async fn home_database<D: Database>(rds: &D, plan: &Plan) {
     })
     .await;
     assert_eq!(writer.backup_retention, 7);
-    rds.modify_home(&home, &InstanceChange::Backups(9)).await.expect("taken");
+    rds.modify_home(&home, &InstanceChange::backups(9)).await.expect("taken");
     eventually("other backups at home", async || {
         let instance = rds.home(&home).await.expect("a look").ok_or("not there")?;
         if instance.backup_retention == 9 && instance.is_available() { Ok(()) } else { Err(format!("{instance:?}")) }
@@ -62,7 +64,7 @@ pub(crate) async fn home_database<D: Database>(rds: &D, plan: &Plan) {
     let served = LeftId::of_standby(plan, database, &run());
     set_aside(rds, &served, &serving).await;
     assert_eq!(rds.replica(&replica).await.expect("a look"), None);
-    let again = RebuiltOf { source: &home, like: &served, class: Some("db.t4g.small"), plan: PLAN, run: &run() };
+    let again = RebuiltOf { source: &home, like: &served, was: Some(&shape), plan: PLAN, run: &run() };
     for _ in 0..2 {
         rds.rebuild(&replica, &again).await.expect("begun, once");
     }
@@ -72,7 +74,41 @@ pub(crate) async fn home_database<D: Database>(rds: &D, plan: &Plan) {
     })
     .await;
     assert!(rebuilt.source.as_deref().is_some_and(|source| source.ends_with(home.as_str())), "{rebuilt:?}");
-    assert_eq!((rebuilt.class.as_str(), &rebuilt.security_groups, &rebuilt.endpoint), ("db.t4g.small", &serving.security_groups, &serving.endpoint));
+    assert_eq!((&rebuilt.class, &rebuilt.security_groups, &rebuilt.endpoint), (&shape.class, &serving.security_groups, &serving.endpoint));
+    let as_before = (Some(rebuilt.multi_az), Some(rebuilt.deletion_protection));
+    assert_eq!(as_before, (shape.multi_az, shape.deletion_protection), "as the replica was, and not as the writer that served");
+}
+
+/// What a plan may ask of an instance that serves: each is seen only once it is in force.
+async fn changed<D: Database>(rds: &D, replica: &ReplicaId) -> Instance {
+    let settled = async |what: &str, is: &dyn Fn(&Instance) -> bool| {
+        eventually(what, async || {
+            let instance = rds.replica(replica).await.expect("a look").ok_or("not there")?;
+            if instance.is_idle() && is(&instance) { Ok(instance) } else { Err(format!("{instance:?}")) }
+        })
+        .await
+    };
+    let group = |name: &'static str, status: &'static str| {
+        move |instance: &Instance| instance.parameter_group.as_ref().is_some_and(|held| held.name == name && held.status == status)
+    };
+    let protection = InstanceChange { deletion_protection: Some(true), ..InstanceChange::default() };
+    rds.modify(replica, &protection).await.expect("taken");
+    settled("deletion protection", &|instance| instance.deletion_protection).await;
+
+    let parameters = |name: &str| InstanceChange { parameter_group: Some(name.to_owned()), ..InstanceChange::default() };
+    rds.modify(replica, &parameters("orders-serving")).await.expect("taken");
+    settled("a parameter group that waits for a restart", &group("orders-serving", "pending-reboot")).await;
+    rds.restart(replica).await.expect("taken");
+    settled("a parameter group in force", &group("orders-serving", "in-sync")).await;
+
+    let all = InstanceChange { multi_az: Some(true), class: Some("db.r7g.large".to_owned()), ..parameters("orders-other") };
+    rds.modify(replica, &all).await.expect("taken");
+    let underway = rds.replica(replica).await.expect("a look").expect("there");
+    assert!(!underway.multi_az && underway.pending_multi_az == Some(true), "asked for is not there: {underway:?}");
+    settled("a restart for the class that brings the parameter group into force", &|instance| {
+        instance.multi_az && instance.class == "db.r7g.large" && group("orders-other", "in-sync")(instance)
+    })
+    .await
 }
 
 async fn promoted_replica<D: Database>(rds: &D, replica: &ReplicaId) -> Instance {

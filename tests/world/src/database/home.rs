@@ -7,8 +7,8 @@
 //! ```
 
 use jiff::SignedDuration;
-use relight::ports::{CallError, Instance, LeftId, Snapshotted};
-use relight::state::Place;
+use relight::ports::{CallError, Instance, LeftId, ParameterGroup, Snapshotted};
+use relight::state::{Place, ReplicaShape};
 
 use super::{DatabaseWorld, Held, Later, Rds, endpoint, state};
 use crate::data::Data;
@@ -63,11 +63,25 @@ impl DatabaseWorld {
 
     /// What an application writes at a host. `None`: nobody takes writes there.
     pub fn write(&self, host: &str, table: &str, key: &str, value: &str) -> Option<()> {
-        self.with_host(host, |held| {
+        let written = self.with_host(host, |held| {
             let writable = held.instance.source.is_none() && !held.data.read_only && held.instance.status != "rebooting";
-            writable.then(|| held.data.write(table, key, value))
-        })
-        .flatten()
+            writable.then(|| {
+                held.data.write(table, key, value);
+                held.data.committed_at = Some(self.clock.now());
+            })
+        });
+        // Replicated before anything else happens.
+        self.settle();
+        written.flatten()
+    }
+
+    pub(crate) fn beat(&self, host: &str) {
+        let now = self.clock.now();
+        self.with_data(host, |data| {
+            data.lsn.0 += 8;
+            (data.beat_at, data.committed_at) = (Some(now), Some(now));
+        });
+        self.settle();
     }
 
     /// The instance that answers at a host, with its Region.
@@ -141,14 +155,13 @@ impl DatabaseWorld {
         &self,
         (place, name): (Place, &str),
         (from, source): (Place, &str),
-        class: Option<&str>,
-        groups: impl FnOnce(&mut Rds) -> Vec<String>,
+        like: impl FnOnce(&mut Rds, &Instance) -> (ReplicaShape, Vec<String>),
     ) -> Result<(), CallError> {
         self.call_in(place, "rds:CreateDBInstanceReadReplica", name, |rds, now| {
             let takes = rds.creation;
-            let groups = groups(rds);
-            let like = rds.held_in(from, source)?.clone();
-            if like.instance.backup_retention == 0 {
+            let of = rds.held_in(from, source)?.clone();
+            let (shape, groups) = like(rds, &of.instance);
+            if of.instance.backup_retention == 0 {
                 return Err(state(source, "has no automated backups"));
             }
             if let Some(there) = rds.of(place).get(name) {
@@ -163,19 +176,25 @@ impl DatabaseWorld {
                     endpoint: Some(endpoint(place, name)),
                     backup_retention: 0,
                     pending_backup_retention: None,
-                    class: class.unwrap_or(&like.instance.class).to_owned(),
+                    class: shape.class,
                     pending_class: None,
                     security_groups: groups,
                     read_replicas: Vec::new(),
-                    engine: like.instance.engine.clone(),
-                    engine_version: like.instance.engine_version.clone(),
+                    engine: of.instance.engine.clone(),
+                    engine_version: of.instance.engine_version.clone(),
+                    multi_az: shape.multi_az.unwrap_or_default(),
+                    pending_multi_az: None,
+                    deletion_protection: shape.deletion_protection.unwrap_or_default(),
+                    // RDS takes none with the creation.
+                    parameter_group: Some(ParameterGroup { name: "default.postgres16".to_owned(), status: "in-sync".to_owned() }),
                 },
                 data: Data::default(),
                 stalled: false,
-                born_of: like.instance.endpoint.map(|at| at.host),
+                born_of: of.instance.endpoint.map(|at| at.host),
                 plan_tag: None,
                 later: vec![(now + takes, Later::Status("available"))],
                 promotions: 0,
+                restarts: 0,
             };
             rds.of(place).insert(name.to_owned(), made);
             Ok(())
@@ -198,7 +217,13 @@ impl Rds {
                 // A disposable copy has its source in its own Region.
                 let near = self.of(place).get(&source).filter(|_| source != name).map(|held| held.data.clone());
                 let far = self.of(other(place)).get(&source).filter(|_| !dark).map(|held| held.data.clone());
-                let data = if name.starts_with("relight-drill-") { near } else { far };
+                let copy = name.starts_with("relight-drill-");
+                let lacking = self.copies_lack.clone().filter(|_| copy);
+                let data = if copy { near } else { far };
+                let data = data.map(|data| match &lacking {
+                    Some((table, key)) => data.without(table, key),
+                    None => data,
+                });
                 if let (Some(data), Some(held)) = (data, self.of(place).get_mut(&name)) {
                     held.data = data;
                 }

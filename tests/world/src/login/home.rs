@@ -1,6 +1,6 @@
 //! What a failback asks the databases.
 
-use relight::ports::{Compared, LeftRows, LoginError, Lsn, Position, Table, Tables};
+use relight::ports::{Compared, Difference, LeftRows, LoginError, Lsn, Position, Table, Tables};
 use relight::secret::SecretValue;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ impl LoginWorld {
         self.servers.borrow_mut().busy = busy;
     }
 
-    fn look(&self, with: &SecretValue) -> Result<Data, LoginError> {
+    pub(super) fn look(&self, with: &SecretValue) -> Result<Data, LoginError> {
         self.admit(with)?;
         Ok(self.database.with_data(&with.endpoint()?.host, |data| data.clone()).unwrap_or_default())
     }
@@ -55,20 +55,21 @@ impl LoginWorld {
         Ok(found)
     }
 
-    pub(super) fn compare_both(&self, writer: &SecretValue, replica: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
-        let (writer, replica) = (self.look(writer)?, self.look(replica)?);
-        if writer.lsn != replica.lsn || (self.servers.borrow().busy && !writer.read_only) {
+    pub(super) fn compare_both(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        let (one, other) = (self.look(here)?, self.look(there)?);
+        if one.lsn != other.lsn || (self.servers.borrow().busy && !one.read_only) {
             return Ok(Compared::Moving);
         }
         let rows = |data: &Data, table: &Table| data.tables.get(&table.name).cloned().unwrap_or_default();
-        let differing: Vec<(String, String)> = tables
+        let count = |data: &Data, table: &Table| rows(data, table).len() as u64;
+        let differing: Vec<Difference> = tables
             .iter()
-            .filter(|table| rows(&writer, table) != rows(&replica, table))
-            .map(|table| (table.name.clone(), format!("{} rows here, {} at home", rows(&writer, table).len(), rows(&replica, table).len())))
+            .filter(|table| rows(&one, table) != rows(&other, table))
+            .map(|table| Difference { table: table.name.clone(), here: count(&one, table), there: count(&other, table) })
             .collect();
-        let at = writer.lsn;
+        let at = one.lsn;
         Ok(match differing.is_empty() {
-            true => Compared::Equal { at, tables: tables.len(), rows: tables.iter().map(|table| rows(&writer, table).len() as u64).sum() },
+            true => Compared::Equal { at, tables: tables.len(), rows: tables.iter().map(|table| count(&one, table)).sum() },
             false => Compared::Differing { at, tables: differing },
         })
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ports::{HomeId, HomeOf, LeftId, RebuiltOf, Snapshotted};
+use crate::state::ReplicaShape;
 
 const HOME: &str = "rds.us-east-2.amazonaws.com";
 const STANDBY: &str = "rds.us-west-2.amazonaws.com";
@@ -66,7 +67,6 @@ async fn the_replica_at_home_is_made_like_what_stood_there_with_the_plans_groups
             "SourceDBInstanceIdentifier=arn%3Aaws%3Ards%3Aus-west-2%3A123456789012%3Adb%3Aorders-replica",
             "DBInstanceClass=db.r7g.xlarge",
             "DBSubnetGroupName=private",
-            "DBParameterGroupName=orders-15",
             "VpcSecurityGroupIds.VpcSecurityGroupId.1=sg-orders",
             "KmsKeyId=arn%3Aaws%3Akms%3Aus-east-2%3A123456789012%3Akey%2Feast",
             "MultiAZ=true",
@@ -78,6 +78,7 @@ async fn the_replica_at_home_is_made_like_what_stood_there_with_the_plans_groups
         ],
     );
     assert!(!body.contains("sg-quarantine") && !body.contains("cloudformation") && !body.contains("older"), "{body}");
+    assert!(!body.contains("DBParameterGroupName"), "RDS refuses it with the creation of a replica of PostgreSQL: {body}");
 }
 
 #[tokio::test]
@@ -118,7 +119,14 @@ async fn the_standbys_replica_is_rebuilt_like_the_writer_that_was_set_aside() {
         vec![instance("us-west-2", left(false).as_str(), OLD), instance("us-east-2", "orders", ""), answered("CreateDBInstanceReadReplica")];
     let (database, http) = adapter(answers);
     let (left, run, home) = (left(false), run(), home());
-    let of = RebuiltOf { source: &home, like: &left, class: Some("db.t4g.small"), plan: "shop", run: &run };
+    let shape = ReplicaShape {
+        class: "db.t4g.small".to_owned(),
+        backup_retention: 1,
+        multi_az: Some(false),
+        deletion_protection: Some(false),
+        parameter_group: Some("orders-replica-15".to_owned()),
+    };
+    let of = RebuiltOf { source: &home, like: &left, was: Some(&shape), plan: "shop", run: &run };
     database.rebuild(&replica(), &of).await.expect("taken");
     let (host, body) = sent(&http, 2);
     assert_eq!((sent(&http, 0).0.as_str(), sent(&http, 1).0.as_str(), host.as_str()), (STANDBY, HOME, STANDBY));
@@ -129,9 +137,23 @@ async fn the_standbys_replica_is_rebuilt_like_the_writer_that_was_set_aside() {
             "SourceDBInstanceIdentifier=arn%3Aaws%3Ards%3Aus-east-2%3A123456789012%3Adb%3Aorders&",
             "DBInstanceClass=db.t4g.small",
             "VpcSecurityGroupIds.VpcSecurityGroupId.1=sg-quarantine",
-            "DBParameterGroupName=orders-15",
+            // As the replica was, and not as the plan made it while it served.
+            "MultiAZ=false",
+            "DeletionProtection=false",
         ],
     );
+    assert!(!body.contains("DBParameterGroupName"), "{body}");
+}
+
+#[tokio::test]
+async fn what_an_older_version_did_not_write_down_of_the_replica_is_as_the_writer_was_that_is_set_aside() {
+    let answers =
+        vec![instance("us-west-2", left(false).as_str(), OLD), instance("us-east-2", "orders", ""), answered("CreateDBInstanceReadReplica")];
+    let (database, http) = adapter(answers);
+    let (left, run, home) = (left(false), run(), home());
+    let shape: ReplicaShape = serde_json::from_str(r#"{ "class": "db.t4g.small", "backup_retention": 1 }"#).expect("an older one");
+    database.rebuild(&replica(), &RebuiltOf { source: &home, like: &left, was: Some(&shape), plan: "shop", run: &run }).await.expect("taken");
+    assert_parts(&sent(&http, 2).1, &["DBInstanceClass=db.t4g.small", "MultiAZ=true", "DeletionProtection=true"]);
 }
 
 #[tokio::test]
@@ -187,16 +209,19 @@ async fn what_is_at_home_is_read_promoted_and_changed_there() {
         instance("us-east-2", "orders", ""),
         answered("PromoteReadReplica"),
         answered("ModifyDBInstance"),
+        answered("RebootDBInstance"),
         error(404, "DBInstanceNotFound", "gone"),
     ];
     let (database, http) = adapter(answers);
     assert!(database.home(&home()).await.expect("read").is_some());
     database.promote_home(&home(), 7).await.expect("taken");
-    database.modify_home(&home(), &InstanceChange::Backups(7)).await.expect("taken");
+    database.modify_home(&home(), &InstanceChange::backups(7)).await.expect("taken");
+    database.restart_home(&home()).await.expect("taken");
     assert_eq!(database.left(&left(true)).await.expect("read"), None);
-    for index in 0..4 {
+    for index in 0..5 {
         assert_eq!(sent(&http, index).0, HOME);
     }
     assert_parts(&sent(&http, 1).1, &["Action=PromoteReadReplica", "DBInstanceIdentifier=orders&", "BackupRetentionPeriod=7"]);
     assert_parts(&sent(&http, 2).1, &["Action=ModifyDBInstance", "BackupRetentionPeriod=7", "ApplyImmediately=true"]);
+    assert_parts(&sent(&http, 3).1, &["Action=RebootDBInstance", "DBInstanceIdentifier=orders&", "ForceFailover=false"]);
 }

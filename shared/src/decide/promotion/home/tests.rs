@@ -1,5 +1,5 @@
 use super::*;
-use crate::ports::Instance;
+use crate::ports::{Instance, ParameterGroup};
 use crate::run::{Mode, Phase};
 use crate::situations::{Situation, at};
 use crate::state::{HoldSwitch, ReplicaShape};
@@ -159,7 +159,7 @@ fn the_standby_gets_its_replica_back_after_backups_at_home_and_with_backups_of_i
         (kept.clone(), None, Some(writer("sg-database")), None, HomeMove::Aside),
         (gone.clone(), None, None, None, HomeMove::Rebuild),
         (gone, None, None, Some(replica_of("orders")), HomeMove::Rebuilt),
-        (rebuilt.clone(), None, None, Some(replica_of("orders")), HomeMove::TurnReplicaBackupsOn(1)),
+        (rebuilt.clone(), None, None, Some(replica_of("orders")), HomeMove::ChangeReplica(InstanceChange::backups(1))),
         (rebuilt, None, None, Some(backed), HomeMove::ReplicaReady),
     ];
     for (step, home, left, standby, due) in table {
@@ -171,10 +171,61 @@ fn the_standby_gets_its_replica_back_after_backups_at_home_and_with_backups_of_i
 fn a_replica_is_given_the_backups_that_it_had_before_it_was_promoted() {
     let step = HomeStep { backups_on_at: Some(at(0)), standby_left_at: Some(at(0)), rebuilt_at: Some(at(0)), ..HomeStep::default() };
     let mut situation = Situation::run(Mode::Failback, Phase::Restoring);
-    let shape = ReplicaShape { class: "db.t4g.small".to_owned(), backup_retention: 3 };
-    situation.journal.memory.replicas.insert("orders".to_owned(), shape);
+    situation.journal.memory.replicas.insert("orders".to_owned(), ReplicaShape { parameter_group: None, ..shape() });
     let sight = Sight { step, standby: Some(replica_of("orders")), ..Sight::default() };
-    assert_eq!(sight.judge_in(situation, restore), act(HomeMove::TurnReplicaBackupsOn(3)));
+    assert_eq!(sight.judge_in(situation, restore), act(HomeMove::ChangeReplica(InstanceChange::backups(3))));
+}
+
+fn shape() -> ReplicaShape {
+    ReplicaShape {
+        class: "db.t4g.small".to_owned(),
+        backup_retention: 3,
+        multi_az: Some(false),
+        deletion_protection: Some(false),
+        parameter_group: Some("orders-own".to_owned()),
+    }
+}
+
+fn with_group(name: &str, status: &str, instance: Instance) -> Instance {
+    Instance { parameter_group: Some(ParameterGroup { name: name.to_owned(), status: status.to_owned() }), ..instance }
+}
+
+fn to_group(backups: Option<u32>) -> InstanceChange {
+    InstanceChange { backups, parameter_group: Some("orders-own".to_owned()), ..InstanceChange::default() }
+}
+
+#[test]
+fn the_replica_at_home_gets_the_old_writers_parameter_group_before_it_counts_as_replicating() {
+    let step = HomeStep { was: Some(shape()), ..is_aside() };
+    let home = |name, status| Some(with_group(name, status, replica_of("orders-replica")));
+    let judge = |step: &HomeStep, home| Sight { step: step.clone(), home, ..Sight::default() }.prepare();
+    assert_eq!(judge(&step, home("default.postgres16", "in-sync")), act(HomeMove::ChangeHome(to_group(None))));
+    assert!(matches!(judge(&step, home("orders-own", "applying")), Decision::Wait(HomeWait::Parameters { .. })));
+    assert_eq!(judge(&step, home("orders-own", "pending-reboot")), act(HomeMove::RestartHome));
+    let asked = |at_, called_at| HomeStep { restart: RestartStep { asked_at: Some(at_), called_at }, ..step.clone() };
+    assert!(matches!(judge(&asked(at(90), None), home("orders-own", "pending-reboot")), Decision::Wait(HomeWait::Parameters { .. })));
+    assert_eq!(judge(&asked(at(30), None), home("orders-own", "pending-reboot")), act(HomeMove::RestartHome), "untouched for a minute");
+    assert_eq!(judge(&step, home("orders-own", "in-sync")), act(HomeMove::Replicating));
+    assert!(matches!(judge(&step, home("orders-own", "failed-to-apply")), Decision::Refuse(HomeRefusal::NotInForce { .. })));
+    let older = HomeStep { was: None, ..step.clone() };
+    assert_eq!(judge(&older, home("default.postgres16", "in-sync")), act(HomeMove::Replicating), "nobody knows of a group");
+}
+
+#[test]
+fn the_standbys_replica_gets_its_parameter_group_with_its_backups_in_one_call() {
+    let step = HomeStep { backups_on_at: Some(at(0)), standby_left_at: Some(at(0)), rebuilt_at: Some(at(0)), ..HomeStep::default() };
+    let judge = |standby: Instance| {
+        let mut situation = Situation::run(Mode::Failback, Phase::Restoring);
+        situation.journal.memory.replicas.insert("orders".to_owned(), shape());
+        Sight { step: step.clone(), standby: Some(standby), ..Sight::default() }.judge_in(situation, restore)
+    };
+    let replica = |name, status, backup_retention| Instance { backup_retention, ..with_group(name, status, replica_of("orders")) };
+    assert_eq!(judge(replica("default.postgres16", "in-sync", 0)), act(HomeMove::ChangeReplica(to_group(Some(3)))));
+    let modifying = Instance { pending_backup_retention: Some(3), ..busy("modifying", replica("orders-own", "applying", 0)) };
+    assert!(matches!(judge(modifying), Decision::Wait(_)));
+    assert_eq!(judge(replica("default.postgres16", "in-sync", 3)), act(HomeMove::ChangeReplica(to_group(None))), "the backups were there already");
+    assert_eq!(judge(replica("orders-own", "pending-reboot", 3)), act(HomeMove::RestartReplica));
+    assert_eq!(judge(replica("orders-own", "in-sync", 3)), act(HomeMove::ReplicaReady));
 }
 
 #[test]

@@ -120,5 +120,10 @@ fn the_admin_is_who_may_alter_the_others() {
 #[test]
 fn relights_own_marker_is_no_row_of_the_workload() {
     let table = |name: &str| Table { name: name.to_owned(), key: vec!["id".to_owned()] };
-    assert!(is_own(&table("public.relight_marker")) && is_own(&table("relight_marker")) && !is_own(&table("public.relight_marker_log")));
+    assert!(
+        is_own(&table("public.relight_marker"))
+            && is_own(&table("relight_heartbeat"))
+            && is_own(&table("relight_marker"))
+            && !is_own(&table("public.relight_marker_log"))
+    );
 }

@@ -21,8 +21,9 @@ pub(super) async fn put_instance(wanted: &Wanted<'_>, props: &mut Props) -> Resu
     let groups = Value::from(props.texts("VPCSecurityGroups"));
     let tags = Value::Array(props.list("Tags"));
     let source = props.text("SourceDBInstanceIdentifier");
-    // Creating a replica takes no retention; CloudFormation modifies the replica once it is there.
-    let retention = if source.is_some() { props.text("BackupRetentionPeriod") } else { None };
+    // Creating a replica takes neither; CloudFormation modifies the replica once it is there, and restarts it for the parameters.
+    let later = |props: &mut Props, property| if source.is_some() { props.text(property) } else { None };
+    let (retention, parameters) = (later(props, "BackupRetentionPeriod"), later(props, "DBParameterGroupName"));
     // The SDK signs a URL with it, which an emulator does not ask for.
     props.value("SourceRegion");
     let mut body = fields("", &Value::Object(props.rest()), "member");
@@ -33,9 +34,17 @@ pub(super) async fn put_instance(wanted: &Wanted<'_>, props: &mut Props) -> Resu
     body.extend(source.map(|source| ("SourceDBInstanceIdentifier".to_owned(), source)));
     rds.query(RDS, operation, &body).await?;
     let physical = available(wanted, &rds, &name).await?;
-    if let Some(days) = retention {
-        let body = pairs([("DBInstanceIdentifier", name.as_str()), ("BackupRetentionPeriod", &days), ("ApplyImmediately", "true")]);
-        rds.query(RDS, "ModifyDBInstance", &body).await?;
+    if retention.is_none() && parameters.is_none() {
+        return Ok(physical);
+    }
+    let mut body = pairs([("DBInstanceIdentifier", name.as_str()), ("ApplyImmediately", "true")]);
+    body.extend(retention.map(|days| ("BackupRetentionPeriod".to_owned(), days)));
+    let restart = parameters.is_some();
+    body.extend(parameters.map(|group| ("DBParameterGroupName".to_owned(), group)));
+    rds.query(RDS, "ModifyDBInstance", &body).await?;
+    let physical = available(wanted, &rds, &name).await?;
+    if restart {
+        rds.query(RDS, "RebootDBInstance", &pairs([("DBInstanceIdentifier", name.as_str())])).await?;
         return available(wanted, &rds, &name).await;
     }
     Ok(physical)

@@ -64,6 +64,8 @@ async fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer 
         return Err(Fault::invalid_value(format!("the stage's RDS has the engine postgres, not {engine}")));
     }
     check_password(&login.password)?;
+    let parameter_group = record.placement.parameter_group.clone().or_else(|| Some(default_parameters(&record)));
+    let record = Record { placement: Placement { parameter_group, ..record.placement }, ..record };
     inner.register(&mut inner.lock(), record)?;
     inner.start_creating(key.clone(), login);
     instance_answer(inner, &key).await
@@ -84,6 +86,10 @@ async fn create_replica(inner: &Arc<Inner>, region: &str, mut params: Params) ->
         ..new_record(inner, &key)
     };
     params.finish()?;
+    if replica.placement.parameter_group.is_some() {
+        let why = "A parameter group can't be specified during Read Replica creation for the following DB engine: postgres";
+        return Err(Fault::invalid_combination(why));
+    }
     {
         let mut state = inner.lock();
         if inner.dark.borrow().contains(&source_key.region) {
@@ -101,12 +107,16 @@ async fn create_replica(inner: &Arc<Inner>, region: &str, mut params: Params) ->
         }
         of.idle(&[Status::Available])?;
         let kms_key = key_of_replica(&replica, &of.placement, source_key.region == region)?;
+        let parameter_group = match source_key.region == region {
+            true => of.placement.parameter_group.clone(),
+            false => Some(default_parameters(&replica)),
+        };
         let replica = Record {
             class: class.unwrap_or_else(|| of.class.clone()),
             storage: storage.unwrap_or(of.storage),
             master_user: of.master_user.clone(),
             database: of.database.clone(),
-            placement: Placement { kms_key, ..replica.placement },
+            placement: Placement { kms_key, parameter_group, ..replica.placement },
             ..replica
         };
         inner.register(&mut state, replica)?;
@@ -270,6 +280,11 @@ fn new_record(inner: &Inner, key: &Key) -> Record {
         renaming_to: None,
         source: None,
     }
+}
+
+/// What RDS gives to an instance that names none.
+fn default_parameters(record: &Record) -> String {
+    format!("default.postgres{}", record.engine_version.split('.').next().unwrap_or_default())
 }
 
 fn check_password(password: &str) -> Result<(), Fault> {

@@ -1,4 +1,4 @@
-//! ModifyDBInstance: what counts from now on, what waits for the next maintenance window, and what begins a job.
+//! ModifyDBInstance: what counts from now on, what waits for the next maintenance window or restart, and what begins a job.
 
 use super::{Answer, check_password, instance_answer, key_of, new_key};
 use crate::Inner;
@@ -13,11 +13,11 @@ pub(super) async fn modify(inner: &Arc<Inner>, region: &str, mut params: Params)
     let asked = Pending {
         class: params.take("DBInstanceClass"),
         retention: params.retention()?,
+        multi_az: params.take_as("MultiAZ")?,
         name: params.take("NewDBInstanceIdentifier").map(|name| new_key(region, &name)).transpose()?.map(|key| key.id),
     };
     let groups = params.list("VpcSecurityGroupIds");
     let protection = params.take_as::<bool>("DeletionProtection")?;
-    let multi_az = params.take_as::<bool>("MultiAZ")?;
     let public = params.take_as::<bool>("PubliclyAccessible")?;
     let parameter_group = params.take("DBParameterGroupName");
     let subnet_group = params.take("DBSubnetGroupName");
@@ -45,13 +45,15 @@ pub(super) async fn modify(inner: &Arc<Inner>, region: &str, mut params: Params)
             record.security_groups = groups;
         }
         record.deletion_protection = protection.unwrap_or(record.deletion_protection);
-        record.multi_az = multi_az.unwrap_or(record.multi_az);
         let placement = &mut record.placement;
         placement.public = public.unwrap_or(placement.public);
-        placement.parameter_group = parameter_group.or(placement.parameter_group.take());
+        if parameter_group.is_some() && parameter_group != placement.parameter_group {
+            placement.parameter_group = parameter_group;
+            placement.parameters_wait = true;
+        }
         placement.subnet_group = subnet_group.or(placement.subnet_group.take());
         let change = Change { password, ..plan_change(record, asked, at_once) };
-        let job = change.restart || change.backup || change.password.is_some() || change.rename.is_some();
+        let job = change.restart || change.backup || change.zones || change.password.is_some() || change.rename.is_some();
         if job {
             record.status = if change.rename.is_some() { Status::Renaming } else { Status::Modifying };
             record.renaming_to = change.rename.clone();
@@ -66,7 +68,7 @@ pub(super) async fn modify(inner: &Arc<Inner>, region: &str, mut params: Params)
     instance_answer(inner, &key).await
 }
 
-/// What waits for the next maintenance window and what begins now. Class, name, and backups switched on or off, wait unless they are
+/// What waits for the next maintenance window and what begins now. Class, name, Multi-AZ, and backups switched on or off, wait unless they are
 /// wanted at once, together with whatever waited before; another number of days counts from now on either way.
 fn plan_change(record: &mut Record, asked: Pending, at_once: bool) -> Change {
     let switched = asked.retention.filter(|days| (*days == 0) != (record.retention == 0));
@@ -75,13 +77,15 @@ fn plan_change(record: &mut Record, asked: Pending, at_once: bool) -> Change {
     }
     record.pending.class = asked.class.or(record.pending.class.take());
     record.pending.retention = switched.or(record.pending.retention);
+    record.pending.multi_az = asked.multi_az.filter(|on| *on != record.multi_az).or(record.pending.multi_az);
     record.pending.name = asked.name.or(record.pending.name.take());
     let pending = &record.pending;
     let rename = pending.name.clone().filter(|_| at_once).map(|name| Key::new(&record.key.region, &name));
     let restart = at_once && pending.class.as_ref().is_some_and(|class| *class != record.class);
     let backup = at_once && record.retention == 0 && pending.retention.is_some_and(|days| days > 0);
-    if at_once && !restart && !backup && rename.is_none() {
+    let zones = at_once && pending.multi_az.is_some();
+    if at_once && !restart && !backup && !zones && rename.is_none() {
         apply_pending(record);
     }
-    Change { restart, backup, rename, password: None }
+    Change { restart, backup, zones, rename, password: None }
 }

@@ -58,6 +58,7 @@ pub(crate) fn forbidden_in_failback(calls: &[Call], primary: &str) -> Vec<String
             "DescribeDBSnapshots",
             "CreateDBSnapshot",
             "ModifyDBInstance",
+            "RebootDBInstance",
             "CreateDBInstanceReadReplica",
             "PromoteReadReplica",
         ];

@@ -35,6 +35,9 @@ async fn after_the_way_home_both_regions_are_as_before_every_row_is_counted_and_
         assert_eq!(stage.snapshot().await?.head.serving, Place::Primary);
         assert!(!stage.is_stopped().await?);
 
+        let serving = outcome.failover.run.ended_at.expect("the standby served");
+        assert!(called > serving && rotated < outcome.run.opened_at, "it was rotated in peace, while the standby served");
+        ten_times_a_second(&outcome, &application.stop().await);
         rows(stage, &outcome, stray).await?;
         pause(&outcome);
         assert_eq!(outcome.differences(), [""; 0]);
@@ -44,9 +47,6 @@ async fn after_the_way_home_both_regions_are_as_before_every_row_is_counted_and_
         }
         calls(stage, &outcome);
         no_login_is_refused(stage, outcome.run.opened_at);
-        let serving = outcome.failover.run.ended_at.expect("the standby served");
-        assert!(called > serving && rotated < outcome.run.opened_at, "it was rotated in peace, while the standby served");
-        ten_times_a_second(&outcome, &application.stop().await);
 
         let timeline = "select pg_is_in_recovery()::text, timeline_id::text from pg_control_checkpoint()";
         assert_eq!(asked(stage, PRIMARY, stage.database(), "postgres", timeline).await?, ["false", "3"], "promoted once in each Region");

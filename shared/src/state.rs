@@ -175,6 +175,8 @@ pub struct Memory {
     pub last_good_drill: Option<Timestamp>,
     /// Seconds from a copy's promotion call to writable, by the database's name.
     pub promotion_seconds: BTreeMap<String, f64>,
+    /// When nothing was last found of what a drill made and nobody owes.
+    pub swept_at: Option<Timestamp>,
     /// Seconds that the last good drill's recovery took.
     pub recovery_seconds: Option<f64>,
     /// What the last look at the standby's readiness found.

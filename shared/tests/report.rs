@@ -179,6 +179,24 @@ fn a_comparison_before_the_promotion_is_no_part_of_the_recovery() {
 }
 
 #[test]
+fn what_a_database_took_to_be_writable_stands_beside_what_the_last_good_drill_had_measured() {
+    let (mut snapshot, run) = drill();
+    let report = Report::build(&plan(), &snapshot, &run, &[]);
+    assert_eq!(report.measured.writable_seconds, [("orders".to_owned(), 59.0)].into(), "promoted, and nobody proved it");
+    assert!(report.measured.writable_estimated_seconds.is_empty() && page(&report).contains("unknown"));
+    snapshot.progress.rotation.rehearsal.proven.insert("orders".to_owned(), at(163));
+    let report = Report::build(&plan(), &snapshot, &run, &[]);
+    assert_eq!(report.measured.writable_seconds["orders"], 62.0);
+
+    let (mut snapshot, run) = failover(Some(20.0));
+    snapshot.memory.promotion_seconds = [("orders".to_owned(), 62.0), ("gone".to_owned(), 1.0)].into();
+    let report = Report::build(&plan(), &snapshot, &run, &[]);
+    assert_eq!((report.measured.writable_seconds["orders"], report.measured.writable_estimated_seconds["orders"]), (185.0, 62.0));
+    assert_eq!(report.measured.writable_estimated_seconds.len(), 1);
+    assert!(page(&report).contains("From the promotion's call to writable"));
+}
+
+#[test]
 fn a_copy_that_differs_fails_the_drill_and_one_that_was_not_compared_is_not_concluded_from() {
     let (mut snapshot, run) = drill();
     let mut reported = |equal: Option<bool>, said: &str, left_out: &[&str]| {

@@ -3,8 +3,9 @@
 use relight::ports::Stage;
 use relight::run::Mode::{Drill, Failover};
 use relight::run::Phase::{Activating, Active, Closed, Holding, Restoring};
-use relight::state::Place;
+use relight::state::{Key, Part, Place};
 use relight_suites::{Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, is, minutes, peace, phase, primary_fails, report, reported, run};
+use relight_world::World;
 
 #[track_caller]
 fn expect(reached: bool, control: &Control) {
@@ -96,6 +97,33 @@ async fn in_a_drill_a_primary_that_really_fails_is_failed_over_from_whatever_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_primary_that_fails_while_the_copys_snapshot_keeps_the_replica_busy_is_failed_over_once_it_ends() {
+    let mut control = drilling().await;
+    // A copy of a large instance: three quarters of it are the snapshot.
+    control.world.database.set_creation(minutes(20));
+    let status = |world: &World| world.database.instance(REPLICA).map(|replica| replica.status).unwrap_or_default();
+    let busy = control.run_until(minutes(5), |world| status(world) == "backing-up").await;
+    expect(busy, &control);
+    primary_fails(&control.world);
+    let confirmed = control.run_until(minutes(10), is(Failover, relight::run::Phase::Confirmed)).await;
+    expect(confirmed, &control);
+    control.run_for(minutes(2)).await;
+
+    let sentence = "orders-replica is backing-up, RDS promotes and copies it after that: a backup, or a replica of it is being made";
+    let snapshot = control.world.journal.snapshot();
+    assert_eq!((status(&control.world).as_str(), phase(&control.world)), ("backing-up", Some((Failover, relight::run::Phase::Confirmed))));
+    assert_eq!(snapshot.progress.promotion.databases["orders"].refused.as_deref(), Some(sentence), "it is what the status says, too");
+    assert_eq!(control.world.calls.count("rds:PromoteReadReplica"), 0, "RDS would refuse it");
+    assert!(!Standing::of(&control.world).stop, "users are not held out of a primary that nobody can replace yet");
+
+    let active = control.run_until(minutes(20), is(Failover, Active)).await;
+    expect(active, &control);
+    assert_eq!(Standing::of(&control.world).promotions[REPLICA], 1);
+    let said = control.world.journal.sentences(&run(&control.world).expect("a run").id);
+    assert!(said.iter().any(|said| said == sentence), "{said:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drill_that_a_person_ends_gives_everything_back_from_wherever_it_is() {
     for at in [Activating, Holding] {
         let mut control = drilling().await;
@@ -166,6 +194,59 @@ async fn a_rehearsal_that_does_not_come_to_an_end_is_given_up_and_nothing_of_it_
     let after = Standing::of(&control.world);
     assert_eq!((after.services, after.groups, after.secrets, after.stop), (before.services, before.groups, before.secrets, false));
     assert_eq!(after.instances.keys().collect::<Vec<_>>(), [REPLICA]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_copy_took_to_be_writable_is_the_estimate_of_the_next_failover() {
+    let mut control = drilling().await;
+    control.world.database.set_promotion(minutes(3));
+    let ended = control.run_until(minutes(40), reported).await;
+    expect(ended, &control);
+    let rehearsed = report(&control.world).expect("a report").measured.writable_seconds;
+    assert!((180.0..240.0).contains(&rehearsed["orders"]), "{rehearsed:?}");
+    primary_fails(&control.world);
+    let ended = control.run_until(minutes(30), |world| is(Failover, Active)(world) && reported(world)).await;
+    expect(ended, &control);
+    let measured = report(&control.world).expect("a report").measured;
+    assert_eq!(measured.writable_estimated_seconds, rehearsed);
+    assert!((measured.writable_seconds["orders"] - rehearsed["orders"]).abs() < 30.0, "{measured:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_drill_made_goes_although_the_journal_lost_it() {
+    let disposable = |world: &World| {
+        let instances = world.database.instances().into_iter().filter(|name| name != REPLICA);
+        instances.chain(world.secrets.names().into_iter().filter(|name| !SECRETS.contains(&name.as_str()))).collect::<Vec<_>>()
+    };
+    let forget = |world: &World| {
+        let owed: Vec<Key> = world.journal.snapshot().obligations.keys().cloned().map(Key::Obligation).collect();
+        owed.iter().chain([&Key::Progress(Part::Promotion), &Key::Progress(Part::Rotation)]).for_each(|key| world.journal.take(key));
+    };
+    // In the drill: it is not over before they are gone.
+    let mut control = drilling().await;
+    let held = control.run_until(minutes(20), is(Drill, Holding)).await;
+    expect(held, &control);
+    assert_eq!(disposable(&control.world).len(), 3);
+    forget(&control.world);
+    let closed = control.run_until(minutes(20), is(Drill, Closed)).await;
+    expect(closed, &control);
+    assert!(disposable(&control.world).is_empty(), "{:?}", disposable(&control.world));
+
+    // With the whole journal: whoever begins with an empty one does not know that there ever was a drill.
+    let mut control = drilling().await;
+    let held = control.run_until(minutes(20), is(Drill, Holding)).await;
+    expect(held, &control);
+    for item in control.world.journal.items() {
+        if item.key != Key::Plan(1) {
+            control.world.journal.take(&item.key);
+        }
+    }
+    control
+        .world
+        .journal
+        .set(Key::Head, serde_json::json!({ "serving": "primary", "run": null, "hold": null, "cool_down_until": null, "plan_version": 1 }));
+    control.run_for(minutes(5)).await;
+    assert_eq!((run(&control.world), disposable(&control.world)), (None, Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use relight::decide::Decision;
-use relight::decide::drill::{Action, decide, grade, recovery_time};
+use relight::decide::drill::{Action, decide, grade, recovery_time, writable_in};
 use relight::decide::readiness::Stack;
 use relight::nudge::{Desk, Next, View, Work, WorkError, put, remove};
 use relight::plan::{ActMode, Plan};
@@ -212,10 +212,7 @@ fn remember(view: &View, plan: &Plan, frozen: &Snapshot, run: &Run, passed: bool
         return Ok(None);
     }
     let progress = &frozen.progress;
-    let took = progress.promotion.copies.iter().filter_map(|(name, copy)| {
-        let writable = progress.rotation.rehearsal.proven.get(name).copied().or(copy.promoted_at)?;
-        Some((name.clone(), writable.duration_since(copy.promote_asked_at.or(copy.promote_called_at)?).as_secs_f64()))
-    });
+    let took = progress.promotion.copies.keys().filter_map(|name| Some((name.clone(), writable_in(progress, run, name)?.as_secs_f64())));
     let recovery_seconds = recovery_time(plan, progress, run).map(|took| took.as_secs_f64());
     let memory = Memory {
         last_good_drill: run.ended_at.max(view.snapshot.memory.last_good_drill),

@@ -176,7 +176,7 @@ async fn a_secret_that_is_not_in_the_standby_region_is_refused_with_the_remedy()
     let mut scene = Scene::promoted();
     scene.world.secrets.lose("shop/batch");
     scene.ticks(4).await;
-    scene.expect_said("is not in the standby Region us-west-2; replicate it there");
+    scene.expect_said("is not in the standby Region us-west-2; restore it (RestoreSecret)");
     assert!(scene.step("shop/app").repointed_at.is_some());
 }
 

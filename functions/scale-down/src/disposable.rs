@@ -62,7 +62,8 @@ impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
     }
 
     /// What carries the drill's tag and nobody owes. The journal names a copy before it is made, so this finds something
-    /// only after the journal itself was lost, or when a call of promote-replica was still under way.
+    /// only after the journal itself was lost, or when a call of promote-replica was still under way. In peace a drill that
+    /// opens in this very moment has made nothing that the list could hold.
     async fn sweep(&self, view: &View) -> Half {
         let plan = &view.plan.name;
         let mut half = Half::default();
@@ -76,14 +77,19 @@ impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
             Ok(secrets) => found.extend(secrets.into_iter().map(Disposable::Secret)),
             Err(error) => unlisted(&mut half, "secrets", &error),
         }
+        // What is owed goes when it is due: a drill that became a failover is still followed.
+        found.retain(|disposable| !view.snapshot.obligations.contains_key(&disposable.about()));
         let removed = join_all(found.iter().map(async |disposable| (disposable.about(), self.remove(disposable).await)));
         for (about, removed) in removed.await {
             half.open = true;
             match removed {
                 Ok(Removal::Gone) => half.say(EntryKind::Reached, &about, "a drill left it and the journal did not name it: it is gone"),
+                // Once it is gone it is not listed any more.
+                Ok(Removal::Underway) => half.say(EntryKind::Waiting, &about, "a drill left it and the journal did not name it: it is being removed"),
                 removed => say_underway(&mut half, &about, removed),
             }
         }
+        half.swept = !half.open;
         half
     }
 
@@ -98,7 +104,7 @@ impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
 /// A drill looks for what it lost before it says that all is as before, also when it became a failover and stood down.
 fn sweeps(view: &View) -> bool {
     let drilled = view.run().is_some_and(|run| run.mode == Mode::Drill || run.was_drill);
-    drilled && capacity::is_undone(&view.snapshot)
+    (drilled && capacity::is_undone(&view.snapshot)) || capacity::sweep_due(&view.snapshot, view.now)
 }
 
 fn unlisted(half: &mut Half, what: &str, error: &CallError) {

@@ -4,6 +4,7 @@
 //! sizes        read ─► asked for, bounds first ─► seen as before ─► baseline freed ─► last one: obligation met
 //! disposable   removed until gone ─► obligation met ─► sweep: what carries the drill's tag and nobody owes
 //!                                                        └─► nothing left: restored
+//! peace        the same sweep every six hours, for what the journal lost
 //! ```
 //!
 //! The two go side by side, and neither waits for the other. A baseline is freed only after a look that found the resource
@@ -17,7 +18,7 @@ use relight::decide::Decision;
 use relight::decide::capacity;
 use relight::nudge::{Desk, Next, View, Work, WorkError, put, remove};
 use relight::ports::{Compute, Database, Entry, EntryKind, Journal, Secrets, Write, Written};
-use relight::state::{Key, Owed, Part, RestoreProgress};
+use relight::state::{Key, Memory, Owed, Part, RestoreProgress};
 
 /// One transaction of the journal holds a hundred items.
 const AT_ONCE: usize = 40;
@@ -35,7 +36,10 @@ impl<C: Compute, D: Database, S: Secrets> Work for ScaleDown<C, D, S> {
 
     fn wanted(&self, view: &View) -> bool {
         let (snapshot, now) = (&view.snapshot, view.now);
-        capacity::is_undone(snapshot) || capacity::lowering(snapshot, now) != Decision::Done || !capacity::disposable(snapshot, now).is_empty()
+        capacity::is_undone(snapshot)
+            || capacity::lowering(snapshot, now) != Decision::Done
+            || !capacity::disposable(snapshot, now).is_empty()
+            || capacity::sweep_due(snapshot, now)
     }
 
     async fn work<J: Journal>(&mut self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
@@ -52,6 +56,8 @@ struct Half {
     freed: Vec<Key>,
     /// Something is not yet as it shall be.
     open: bool,
+    /// Whatever carries the drill's tag was looked for, and nothing is left.
+    swept: bool,
 }
 
 impl Half {
@@ -84,6 +90,10 @@ async fn record<J: Journal>(
     }
     if progress != view.snapshot.progress.restore {
         changes.push(desk.progress(view, Part::Restore, &progress)?);
+    }
+
+    if disposable.swept && capacity::sweep_due(&view.snapshot, view.now) {
+        changes.push(put(view, Key::Memory, &Memory { swept_at: Some(desk.now()), ..view.snapshot.memory.clone() })?);
     }
 
     // With no run open only what was done enters the history; a state that lasts is in each invocation's log.

@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Decision;
 use crate::plan::InstancesDistribution;
@@ -92,6 +92,16 @@ pub fn disposable(snapshot: &Snapshot, now: Timestamp) -> Vec<&Obligation> {
     let undone = is_undone(snapshot);
     let due = |owed: &&Obligation| owed.what != Owed::Capacity && (undone || now >= owed.deadline);
     snapshot.obligations.values().filter(due).collect()
+}
+
+/// How often, in peace, what carries a drill's tag and nobody owes is looked for.
+pub const SWEEP_EVERY: SignedDuration = SignedDuration::from_hours(6);
+
+/// Whether such a look is due, with no run open: the journal may have lost what it owed, or a call that made a copy may have come
+/// after the drill. A time in the future is a clock that jumped.
+pub fn sweep_due(snapshot: &Snapshot, now: Timestamp) -> bool {
+    let lately = |at: Timestamp| (SignedDuration::ZERO..SWEEP_EVERY).contains(&now.duration_since(at));
+    snapshot.head.open_run().is_none() && !snapshot.memory.swept_at.is_some_and(lately)
 }
 
 /// What a service looks like now, to be restored later.

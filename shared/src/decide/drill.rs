@@ -197,6 +197,19 @@ pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<Sign
     capacity.chain(databases).try_fold(SignedDuration::ZERO, |slowest, took| took.map(|took| slowest.max(took)))
 }
 
+/// What a database took from the call of its promotion until it was proven writable, or promoted where nobody logs in: a drill's copy, or
+/// the real one. So the one is the other's estimate.
+pub fn writable_in(progress: &Progress, run: &Run, database: &str) -> Option<SignedDuration> {
+    let (asked, promoted, proven) = if run.mode == Mode::Drill {
+        let copy = progress.promotion.copies.get(database)?;
+        (copy.promote_asked_at.or(copy.promote_called_at), copy.promoted_at, &progress.rotation.rehearsal.proven)
+    } else {
+        let step = progress.promotion.databases.get(database)?;
+        (step.promote_attempt_at.or(step.promote_called_at), step.promoted_at, &progress.rotation.proven)
+    };
+    Some(proven.get(database).copied().or(promoted)?.duration_since(asked?))
+}
+
 fn whole_seconds(took: SignedDuration) -> SignedDuration {
     took.round(jiff::SignedDurationRound::new().smallest(jiff::Unit::Second)).unwrap_or(took)
 }

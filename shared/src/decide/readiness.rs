@@ -17,6 +17,7 @@ mod suppose;
 mod tests;
 mod things;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -79,6 +80,8 @@ pub struct Estimates {
     /// The last good drill's recovery and the dwell before it. `None` before the first one.
     pub rto_seconds: Option<f64>,
     pub drilled_at: Option<Timestamp>,
+    /// What each database's copy took in that drill from the call of its promotion until it was writable.
+    pub writable_seconds: BTreeMap<String, f64>,
     /// The largest lag of a replica now. `None` where one is unknown, or there is no database.
     pub rpo_seconds: Option<f64>,
 }
@@ -117,6 +120,13 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
     let estimates = Estimates {
         rto_seconds: snapshot.memory.recovery_seconds.map(|took| took + plan.policy.dwell.as_secs_f64()),
         drilled_at: snapshot.memory.last_good_drill,
+        writable_seconds: snapshot
+            .memory
+            .promotion_seconds
+            .iter()
+            .filter(|(name, _)| plan.database(name).is_some())
+            .map(|(name, took)| (name.clone(), *took))
+            .collect(),
         rpo_seconds: lags.iter().copied().try_fold(0.0_f64, |worst, lag| lag.map(|lag| worst.max(lag))).filter(|_| !lags.is_empty()),
     };
     findings.extend(journal::drills(plan, snapshot, &estimates, now));

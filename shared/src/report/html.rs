@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::home::USERS_HOME;
-use super::{Milestone, Report, Resource};
+use super::{Measured, Milestone, Report, Resource};
 use crate::ports::EntryKind;
 use crate::run::{Mode, Phase};
 
@@ -55,6 +55,7 @@ pub fn page(report: &Report) -> String {
                     h2 { "What was not" }
                     div .card { ul { @for line in &report.not_proven { li { span .mark .soft { "–" } (line) } } } }
                 }
+                (writable(report))
                 (compared(report))
                 (rows_left(report))
                 h2 { "Who did what, and why" }
@@ -131,6 +132,21 @@ fn home_tiles(report: &Report) -> Markup {
             div .tile { span .soft { "Writes paused" } b { (report.measured.write_pause_seconds.map_or("not at all".to_owned(), seconds)) } span .soft { "until users could write again" } }
             div .tile { span .soft { "Rows left behind" } b { (left) } span .soft { "in the files below" } }
             div .tile { span .soft { "Requests to AWS" } b { (report.calls.values().sum::<u32>()) } span .soft { "in all" } }
+        }
+    }
+}
+
+fn writable(report: &Report) -> Markup {
+    let Measured { writable_seconds, writable_estimated_seconds, .. } = &report.measured;
+    html! {
+        @if !writable_seconds.is_empty() {
+            h2 { "From the promotion's call to writable" }
+            div .card { table {
+                tr { th { "database" } th { "took" } th { "the last good drill before took" } }
+                @for (name, took) in writable_seconds {
+                    tr { td { (name) } td { (seconds(*took)) } td { (writable_estimated_seconds.get(name).map_or("unknown".to_owned(), |took| seconds(*took))) } }
+                }
+            } }
         }
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::drill::{grade, recovery_time, write_pause};
+use crate::decide::drill::{grade, recovery_time, writable_in, write_pause};
 use crate::decide::rotation::compare::concluded;
 use crate::plan::{Database, Plan};
 use crate::ports::{Entry, EntryKind};
@@ -82,6 +82,12 @@ pub struct Measured {
     pub rpo_seconds: Option<f64>,
     /// What each database was judged to lose at most, by its name.
     pub lag: BTreeMap<String, Lag>,
+    /// From the call of each database's promotion, or of its copy's in a drill, until it was seen to take writes; by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub writable_seconds: BTreeMap<String, f64>,
+    /// The same, as the last good drill before this run measured it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub writable_estimated_seconds: BTreeMap<String, f64>,
     /// How long a failback's writes paused, until users were home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_pause_seconds: Option<f64>,
@@ -219,11 +225,21 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
         .filter_map(|(name, step)| Some((name.clone(), step.lag.as_ref().map(|lag| Lag { seconds: lag.seconds, source: lag.source.clone() })?)))
         .collect();
     let promoted = run.mode == Mode::Failover && run.phase == Phase::Active;
+    let memory = &snapshot.memory;
+    let names = plan.databases.iter().map(|database| &database.name).filter(|_| run.mode != Mode::Failback);
+    let took: BTreeMap<String, f64> = names.filter_map(|name| Some((name.clone(), writable_in(progress, run, name)?.as_secs_f64()))).collect();
     let largest = lag.values().map(|lag| lag.seconds).try_fold(0.0_f64, |largest, seconds| seconds.map(|seconds| largest.max(seconds)));
     Measured {
         rto_seconds: recovery_time(plan, progress, run).map(|took: SignedDuration| took.as_secs_f64()),
         rpo_seconds: if promoted && !lag.is_empty() { largest } else { None },
         lag,
+        writable_estimated_seconds: memory
+            .promotion_seconds
+            .iter()
+            .filter(|(name, _)| took.contains_key(*name))
+            .map(|(name, took)| (name.clone(), *took))
+            .collect(),
+        writable_seconds: took,
         write_pause_seconds: write_pause(progress, run).map(|paused| paused.as_secs_f64()),
         windows: windows::windows(plan, snapshot, run),
         lost: None,

@@ -1,6 +1,8 @@
 //! The page of a look at the standby's readiness: would a failover work now, what stops it, what to do. As JSON it is documented
 //! in docs/readiness.md.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,9 @@ pub struct Estimates {
     /// The last good drill's recovery and the dwell before it; `None` before the first one.
     pub rto_seconds: Option<f64>,
     pub drilled_at: Option<Timestamp>,
+    /// From the call of a database's promotion until it takes writes, as that drill measured it on its copy; by the database's name.
+    #[serde(default)]
+    pub writable_seconds: BTreeMap<String, f64>,
     /// The largest lag now; `None` where one is unknown.
     pub rpo_seconds: Option<f64>,
 }
@@ -67,7 +72,12 @@ impl ReadinessReport {
             blocking: readiness.blocking(),
             warnings: readiness.warnings(),
             objectives: Objectives { rto_seconds: plan.objectives.rto.as_secs_f64(), rpo_seconds: plan.objectives.rpo.as_secs_f64() },
-            estimates: Estimates { rto_seconds: estimates.rto_seconds, drilled_at: estimates.drilled_at, rpo_seconds: estimates.rpo_seconds },
+            estimates: Estimates {
+                rto_seconds: estimates.rto_seconds,
+                drilled_at: estimates.drilled_at,
+                writable_seconds: estimates.writable_seconds.clone(),
+                rpo_seconds: estimates.rpo_seconds,
+            },
             findings: readiness.findings.iter().map(Row::of).collect(),
             not_shown: not_shown(plan, snapshot),
         }
@@ -170,6 +180,9 @@ fn tiles(report: &ReadinessReport) -> Markup {
                 span .soft { (report.warnings) " warning(s)" }
             }
             (tile("Estimated recovery time (RTO)", report.estimates.rto_seconds, report.objectives.rto_seconds, &drill))
+            @for (name, took) in &report.estimates.writable_seconds {
+                div .tile { span .soft { "Of it, " (name) " until it takes writes" } b { (seconds(*took)) } span .soft { (drill) } }
+            }
             (tile("Estimated loss (RPO)", report.estimates.rpo_seconds, report.objectives.rpo_seconds, "lag now"))
         }
     }

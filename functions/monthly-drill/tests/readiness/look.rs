@@ -20,8 +20,9 @@ async fn a_sound_standby_has_no_finding_and_its_estimates() {
     assert!(report.ready);
     // The last drill's recovery and the dwell; the replica's lag.
     assert_eq!((report.estimates.rto_seconds, report.estimates.rpo_seconds), (Some(460.0), Some(2.0)));
+    assert_eq!(report.estimates.writable_seconds, [("orders".to_owned(), 180.0)].into());
     let page = scene.world.reports.held().remove("readiness").expect("a page").html;
-    assert!(page.contains("a failover would work now: nothing was found"), "{page}");
+    assert!(page.contains("a failover would work now: nothing was found") && page.contains("orders until it takes writes"), "{page}");
 }
 
 #[tokio::test(start_paused = true)]

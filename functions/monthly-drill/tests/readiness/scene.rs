@@ -92,6 +92,7 @@ pub(crate) fn sound() -> Scene {
     let memory = Memory {
         last_good_drill: Some(now - minutes(20 * 24 * 60)),
         recovery_seconds: Some(400.0),
+        promotion_seconds: [("orders".to_owned(), 180.0), ("of an older plan".to_owned(), 9.0)].into(),
         logins: ["shop/admin", "shop/app"].map(login).into(),
         ..Memory::default()
     };

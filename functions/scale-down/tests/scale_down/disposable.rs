@@ -33,6 +33,36 @@ async fn what_the_journal_lost_is_found_by_its_tag_and_what_is_another_plans_sta
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_peace_it_is_looked_for_every_six_hours_and_what_is_owed_is_left_until_it_is_due() {
+    for serving in [Place::Primary, Place::Standby] {
+        let mut scene = Scene::raised(Mode::Drill, Phase::Holding).await;
+        let (owed, lost) = (scene.make_copy("shop", true).await, scene.make_copy_of("users", "shop", false).await);
+        let other = scene.make_copy_of("users", "blog", false).await;
+        let secret = scene.make_secret(false).await;
+        scene.enter(Mode::Failover, Phase::Active);
+        scene.set_head(|head| head.serving = serving);
+        let lists = scene.world.calls.count("secretsmanager:ListSecrets");
+        for _ in 0..5 {
+            scene.tick().await;
+        }
+        let left = scene.standing().instances;
+        assert!(!left.contains(&lost.to_string()) && left.contains(&owed.to_string()) && left.contains(&other.to_string()), "{serving:?}: {left:?}");
+        assert!(!scene.standing().secrets.contains(&secret));
+        let swept = scene.snapshot().memory.swept_at.expect("recorded once nothing was left");
+        let looked = scene.world.calls.count("secretsmanager:ListSecrets") - lists;
+        scene.tick().await;
+        assert_eq!(scene.world.calls.count("secretsmanager:ListSecrets") - lists, looked, "and then for six hours not again");
+
+        let late = scene.make_copy_of("users", "shop", false).await;
+        scene.until(swept + SignedDuration::from_hours(6)).await;
+        for _ in 0..5 {
+            scene.tick().await;
+        }
+        assert!(!scene.standing().instances.contains(&late.to_string()), "{serving:?}: made by a call that came after its drill");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drill_is_not_closed_while_nobody_can_tell_what_it_left() {
     let mut scene = Scene::raised(Mode::Drill, Phase::Restoring).await;
     (0..400).for_each(|_| scene.world.calls.fault("secretsmanager:ListSecrets", Fault::Denied));

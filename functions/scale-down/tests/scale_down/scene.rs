@@ -127,8 +127,12 @@ impl Scene {
 
     /// A copy that promote-replica made, owed or forgotten.
     pub(crate) async fn make_copy(&self, plan: &str, owed: bool) -> CopyId {
+        self.make_copy_of("orders", plan, owed).await
+    }
+
+    pub(crate) async fn make_copy_of(&self, name: &str, plan: &str, owed: bool) -> CopyId {
         let run = self.snapshot().head.run.expect("a run").id;
-        let copy = CopyId::of(plan, &run, "orders");
+        let copy = CopyId::of(plan, &run, name);
         let database = Plan::stored(PLAN).expect("a plan").databases.remove(0);
         let of = CopyOf { source: &ReplicaId::of(&database), security_groups: &["sg-database".to_owned()], plan, run: &run };
         self.world.database.create_copy(&copy, &of).await.expect("a copy");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! create     creating ──► backing-up (backups on) ──► available
-//! replica    creating ──────────────────────────────► available       source: backing-up meanwhile
+//! replica    creating ──────────────────────────────► available       source: backing-up until then
 //! promote    available (not seen yet) ──► modifying ──► rebooting ──► available, no source any more
 //! modify     modifying ──► backing-up (backups switched on) ──► available
 //! rename     renaming ──► rebooting, under the new name and address ──► available
@@ -90,8 +90,9 @@ impl Inner {
     pub(crate) fn start_replicating(self: &Arc<Self>, key: Key, source: Key) {
         let inner = self.clone();
         self.job("create the replica", key.clone(), async move {
-            let created = Instant::now() + inner.timing.creating;
-            let backed_up = Instant::now() + inner.timing.backing_up;
+            let backed_up = Instant::now() + inner.backing_up(&source);
+            // It is made from the snapshot.
+            let created = (Instant::now() + inner.timing.creating).max(backed_up);
             let server = inner.server(&key)?;
             let copied = inner.copy_of(&key, &source).await;
             let release = async {
@@ -246,7 +247,7 @@ impl Inner {
     pub(crate) fn start_snapshot(self: &Arc<Self>, of: Key, snapshot: Key) {
         let inner = self.clone();
         self.job("take a snapshot of", of.clone(), async move {
-            let taken = Instant::now() + inner.timing.backing_up;
+            let taken = Instant::now() + inner.backing_up(&of);
             let copied = inner.copy_into(&of, &snapshot).await;
             sleep_until(taken).await;
             let full = inner.lock().disturbances.get(&of).is_some_and(|set| set.disk_full);
@@ -336,7 +337,11 @@ impl Inner {
 
     async fn back_up(&self, key: &Key) {
         self.change(key, |record| record.status = Status::BackingUp);
-        sleep(self.timing.backing_up).await;
+        sleep(self.backing_up(key)).await;
+    }
+
+    fn backing_up(&self, key: &Key) -> Duration {
+        self.lock().disturbances.get(key).and_then(|set| set.backing_up).unwrap_or(self.timing.backing_up)
     }
 
     fn finish(&self, key: &Key, change: impl FnOnce(&mut Record)) {

@@ -190,6 +190,11 @@ impl Rds {
         self.inner.disturb(region, identifier, |set| set.login_delay = delay);
     }
 
+    /// How long snapshots of this instance take from now on, those among them that a replica of it begins with.
+    pub fn set_backing_up(&self, region: &str, identifier: &str, takes: Duration) {
+        self.inner.disturb(region, identifier, |set| set.backing_up = Some(takes));
+    }
+
     pub fn set_promotion_fault(&self, region: &str, replica: &str, fault: Option<PromotionFault>) {
         self.inner.disturb(region, replica, |set| set.promotion = fault);
     }

@@ -167,6 +167,7 @@ pub(crate) struct Disturbance {
     pub(crate) cut: bool,
     pub(crate) disk_full: bool,
     pub(crate) login_delay: Duration,
+    pub(crate) backing_up: Option<Duration>,
     pub(crate) promotion: Option<PromotionFault>,
 }
 

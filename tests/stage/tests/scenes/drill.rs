@@ -1,9 +1,11 @@
 //! The monthly drill, and a primary that dies in the middle of one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use relight::ports::{Change, Journal, Write, Written};
 use relight::run::{Mode, Phase};
-use relight::state::Owed;
+use relight::state::{Key, Owed};
 use relight_stage::observe::until;
 use relight_stage::{Error, Options, PRIMARY, STANDBY, Speed, scenes};
 
@@ -79,6 +81,87 @@ async fn primary_dies_in_a_drill_and_the_run_becomes_a_failover_that_leaves_no_c
         assert_eq!(refused_by_iam(&calls), [""; 0]);
         assert_eq!(promotions(&calls).len(), 1, "{:#?}", promotions(&calls));
         assert_promoted_once(stage).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_dies_while_the_copys_snapshot_keeps_the_replica_busy_and_the_promotion_waits_for_its_end() {
+    with_stage(Options::default(), async |stage| {
+        // Two samples of the lag, as in any life before a failure.
+        tokio::time::sleep(stage.speed.shortened(60) * 2).await;
+        // Longer than it takes to confirm a failure.
+        stage.rds.set_backing_up(STANDBY, stage.replica(), Duration::from_secs(40));
+        stage.fire_drill().await?;
+        let replica = async || {
+            let clients = stage.clients(STANDBY);
+            let seen = clients.rds.describe_db_instances().db_instance_identifier(stage.replica()).send().await.map_err(|error| error.to_string())?;
+            seen.db_instances().first().and_then(|instance| instance.db_instance_status()).map(str::to_owned).ok_or("no replica".to_owned())
+        };
+        until("the snapshot that the copy is made from", Duration::from_secs(30), async || match replica().await?.as_str() {
+            "backing-up" => Ok(()),
+            status => Err(status.to_owned()),
+        })
+        .await?;
+        stage.lose_primary().await;
+        let run = until("the standby serving", Duration::from_secs(150), async || {
+            let run = stage.snapshot().await.map_err(|error| error.to_string())?.head.run.ok_or("no run")?;
+            if run.phase == Phase::Active { Ok(run) } else { Err(format!("{:?} {:?}", run.mode, run.phase)) }
+        })
+        .await?;
+        assert_eq!((run.mode, run.was_drill), (Mode::Failover, true));
+        let history = stage.history(&run.id).await?;
+        let busy = "shop-orders-replica is backing-up, RDS promotes and copies it after that";
+        let said = history.iter().position(|entry| entry.about == "database/orders" && entry.said.contains(busy));
+        let promoted = history.iter().position(|entry| entry.said.starts_with("promotes shop-orders-replica"));
+        assert!(said.is_some() && said < promoted, "{history:#?}");
+        let calls = stage.router.calls();
+        assert_eq!(refused_by_iam(&calls), [""; 0]);
+        assert_eq!(promotions(&calls).len(), 1, "none was sent for RDS to refuse: {:#?}", promotions(&calls));
+        assert_promoted_once(stage).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_drill_made_goes_with_it_although_the_journal_lost_it() {
+    // Long enough to lose something in it.
+    let speed = Speed { hold: 300.0, ..Speed::default() };
+    with_stage(Options { speed, ..Options::default() }, async |stage| {
+        stage.fire_drill().await?;
+        let held = until("full capacity held", Duration::from_secs(120), async || {
+            let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+            match snapshot.head.run.as_ref().map(|run| run.phase) {
+                Some(Phase::Holding) => Ok(snapshot),
+                phase => Err(format!("{phase:?}")),
+            }
+        })
+        .await?;
+        let lost: Vec<Key> =
+            held.obligations.iter().filter(|(_, owed)| owed.what != Owed::Capacity).map(|(id, _)| Key::Obligation(id.clone())).collect();
+        assert_eq!(lost.len(), 3, "a copy and two secrets: {lost:?}");
+        let changes = lost.into_iter().map(|key| Write { expected: held.revision(&key), key, change: Change::Delete }).collect();
+        let written = stage.journal()?.write(changes, Vec::new()).await.map_err(Error::part("losing what is owed"))?;
+        assert_eq!(written, Written::Done);
+
+        until("the drill closed", Duration::from_secs(120), async || {
+            let run = stage.snapshot().await.map_err(|error| error.to_string())?.head.run.ok_or("no run")?;
+            if run.phase == Phase::Closed { Ok(()) } else { Err(format!("{:?}", run.phase)) }
+        })
+        .await?;
+        let clients = stage.clients(STANDBY);
+        let instances = clients.rds.describe_db_instances().send().await.map_err(Error::part("describing DB instances"))?;
+        let names: Vec<&str> = instances.db_instances().iter().filter_map(|instance| instance.db_instance_identifier()).collect();
+        assert_eq!(names, ["shop-orders-replica"]);
+        let secrets = clients.secrets.list_secrets().send().await.map_err(Error::part("listing secrets"))?;
+        assert!(secrets.secret_list().iter().all(|secret| secret.name().is_some_and(|name| name.starts_with("shop/"))), "{secrets:?}");
+        let run = held.head.run.expect("a run").id;
+        let history = stage.history(&run).await?;
+        let found = history.iter().filter(|entry| entry.said.starts_with("a drill left it and the journal did not name it"));
+        let found: BTreeSet<&str> = found.map(|entry| entry.about.as_str()).collect();
+        assert_eq!(found.len(), 3, "{history:#?}");
+        assert_eq!(refused_by_iam(&stage.router.calls()), [""; 0]);
+        Ok(())
     })
     .await;
 }

@@ -197,10 +197,15 @@ pub(crate) fn refused_home(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> 
     }
     plan.databases.iter().find_map(|database| {
         let name = &database.name;
+        let opened = plan.secrets.iter().any(|secret| secret.database == *name);
+        if database.is_global() {
+            // Aurora fences the old writer and makes it a secondary; whether it has, the failback waits for.
+            return (!opened).then(|| format!("no secret of the plan opens database {name}; without a login nothing of it can be proven"));
+        }
         if database.home_security_groups.is_empty() {
             return Some(format!("the plan does not say into which security groups the replica of {name} at home belongs; give it `home_security_groups`"));
         }
-        if !plan.secrets.iter().any(|secret| secret.database == *name) {
+        if !opened {
             return Some(format!("no secret of the plan opens database {name}; without a login nothing of it can be compared or proven"));
         }
         if database.quarantine_security_group.is_none() {

@@ -165,7 +165,8 @@ async fn resources<C: Compute>(plan: &Plan, compute: &C) -> ComputeSight {
 
 pub async fn databases<D: Database>(plan: &Plan, database: &D, now: Timestamp) -> DatabaseSight {
     let (from, to) = window(now, now);
-    let lags = join_all(plan.databases.iter().map(async |held| {
+    // Of clusters see `decide::promotion::clear_global`: nothing of them is looked at as of a replica.
+    let lags = join_all(plan.databases.iter().filter(|held| !held.is_global()).map(async |held| {
         let samples = database.lag_samples(&ReplicaId::of(held), from, to).await;
         (held.name.clone(), samples.map_err(Arc::new))
     }));
@@ -182,7 +183,7 @@ async fn proxies<D: Database>(plan: &Plan, database: &D) -> Found<String, Proxy>
 }
 
 async fn replicas<D: Database>(plan: &Plan, database: &D) -> Found<String, Instance> {
-    let replicas = plan.databases.iter().map(async |held| {
+    let replicas = plan.databases.iter().filter(|held| !held.is_global()).map(async |held| {
         let found = database.replica(&ReplicaId::of(held)).await;
         (held.name.clone(), found.map_err(Arc::new))
     });

@@ -27,7 +27,7 @@ use crate::evidence::Evidence;
 use crate::keep::keep;
 use crate::look::Question;
 use crate::plan::{Bounds, Group, InstancesDistribution, Plan, ProviderShare, ResourceId, Service};
-use crate::ports::{Change, Write};
+use crate::ports::{Change, Takeover, Write};
 use crate::run::{Mode, Phase, Run, RunId};
 
 pub use home::{HomeComparison, HomeDatabase, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape, RestartStep};
@@ -187,6 +187,8 @@ pub struct Memory {
     pub heartbeats: BTreeMap<String, LoginSeen>,
     /// What each replica was before it was promoted, by the database's name: so it is built again.
     pub replicas: BTreeMap<String, ReplicaShape>,
+    /// How each global database took over last, by the database's name: whether rows were lost.
+    pub takeovers: BTreeMap<String, Takeover>,
     /// Old writers that a failback set aside before it was aborted, by the database's name: the next one compares them.
     pub left_writers: BTreeMap<String, String>,
 }

@@ -1,14 +1,17 @@
 //! Activating, and after it while changes are due: each database to its end, side by side.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use relight::decide::Decision;
 use relight::decide::promotion::{Activation, PromotionStep, activate, behind_a_proxy, unsettled};
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan;
-use relight::ports::{CallError, Database, EntryKind, Instance, InstanceChange, Journal, Proxy, ProxyId, ReplicaId, Why, Write, Written};
+use relight::ports::{
+    CallError, Database, EntryKind, GlobalClusters, Instance, InstanceChange, Journal, Proxy, ProxyId, ReplicaId, Why, Write, Written,
+};
 use relight::run::Run;
 use relight::state::{DatabaseStep, Key, ReplicaShape, RestartStep};
 
+use crate::aurora;
 use crate::ledger::Ledger;
 
 /// What is asked of AWS in this turn.
@@ -39,18 +42,22 @@ struct Look {
     proxy: Option<Proxy>,
 }
 
-/// The databases that are not at their end.
+/// The replicas that are not at their end.
 pub(crate) fn due(view: &View) -> impl Iterator<Item = &plan::Database> {
-    view.plan.databases.iter().filter(|database| match view.snapshot.progress.promotion.databases.get(&database.name) {
+    let replicas = view.plan.databases.iter().filter(|database| !database.is_global());
+    replicas.filter(|database| match view.snapshot.progress.promotion.databases.get(&database.name) {
         Some(step) => step.backups_on_at.is_none() || unsettled(database, step) || behind_a_proxy(database, step).is_some(),
         None => true,
     })
 }
 
-pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
-    let looks = join_all(due(view).map(async |database| (database, look(port, view, database).await))).await;
+pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+    let looks = join_all(due(view).map(async |database| (database, look(port, view, database).await)));
+    let (looks, clusters) = join(looks, aurora::looks(port, view)).await;
 
     let mut ledger = Ledger::open(view, desk);
+    let taken: Vec<aurora::Ask<'_>> =
+        clusters.into_iter().flat_map(|(database, look)| aurora::decide(&mut ledger, view, run, desk, database, look)).collect();
     let mut asks = Vec::new();
     for (database, look) in looks {
         asks.extend(decide(&mut ledger, view, run, desk, database, look));
@@ -58,18 +65,23 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
 
     // Recorded before it is asked: from here on an answer may be lost.
     let mut guard = Vec::new();
-    if asks.iter().any(|ask| matches!(ask, Ask::Promote { .. } | Ask::Restart { .. })) {
+    if !taken.is_empty() || asks.iter().any(|ask| matches!(ask, Ask::Promote { .. } | Ask::Restart { .. })) {
         guard.push(ledger.unless_the_run_changed()?);
     }
-    guard.extend(remember(view, &asks)?);
+    guard.extend(remember(view, &asks, &ledger)?);
     if ledger.record(guard).await? == Written::Lost {
         return Ok(Next::Again);
     }
 
-    let answers = join_all(asks.into_iter().map(async |ask| act(port, ask).await)).await;
+    let answers = join_all(asks.into_iter().map(async |ask| act(port, ask).await));
+    let taken = join_all(taken.into_iter().map(async |ask| aurora::act(port, &view.plan, ask).await));
+    let (answers, taken) = join(answers, taken).await;
     let changed = answers.iter().any(|(ask, _)| matches!(ask, Ask::Modify { .. } | Ask::Restart { .. } | Ask::Register { .. }));
     for (ask, answer) in answers {
         note(&mut ledger, desk, ask, answer);
+    }
+    for (ask, answer) in taken {
+        aurora::note(&mut ledger, desk, &ask, answer);
     }
     ledger.record(Vec::new()).await?;
     // A change shows in the state only a moment later: looking at once would ask for it twice.
@@ -91,12 +103,15 @@ async fn look<D: Database>(port: &D, view: &View, database: &plan::Database) -> 
 
 /// What the replicas were, for the way home: a promotion changes their backups, and what follows it the rest. The first touch knows
 /// it; a later one may see what the first has begun.
-fn remember(view: &View, asks: &[Ask<'_>]) -> Result<Option<Write>, WorkError> {
+fn remember<J: Journal>(view: &View, asks: &[Ask<'_>], ledger: &Ledger<'_, '_, J>) -> Result<Option<Write>, WorkError> {
     let mut memory = view.snapshot.memory.clone();
     for ask in asks {
         if let Ask::Promote { database, was: Some(was), .. } | Ask::Modify { database, was: Some(was), .. } = ask {
             memory.replicas.entry(database.name.clone()).or_insert_with(|| was.clone());
         }
+    }
+    for (name, takeover) in aurora::taken(view, &ledger.progress) {
+        memory.takeovers.insert(name, takeover);
     }
     (memory != view.snapshot.memory).then(|| put(view, Key::Memory, &memory)).transpose()
 }

@@ -8,10 +8,11 @@ use relight::decide::rotation::replica::word;
 use relight::decide::{Decision, lag};
 use relight::nudge::{Desk, Next, View, WorkError};
 use relight::plan;
-use relight::ports::{CallError, Database, EntryKind, Instance, Journal, ReplicaId, Written};
+use relight::ports::{CallError, Database, EntryKind, GlobalClusters, Instance, Journal, ReplicaId, Written};
 use relight::run::Run;
 use relight::state::{DatabaseStep, FrozenLag};
 
+use crate::aurora;
 use crate::ledger::Ledger;
 
 /// A clearance counts for a minute; it is renewed well before.
@@ -19,13 +20,19 @@ const RENEWED_AFTER: SignedDuration = SignedDuration::from_secs(20);
 /// For so long a metric that cannot be read is asked for again; after it the lag is unknown.
 const UNREADABLE_FOR: SignedDuration = SignedDuration::from_mins(2);
 
-pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
-    let looks = join_all(view.plan.databases.iter().map(|database| look(port, view, run, database))).await;
+pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+    let (clusters, replicas): (Vec<_>, Vec<_>) = view.plan.databases.iter().partition(|database| database.is_global());
+    let looks = join_all(replicas.iter().map(|database| look(port, view, run, database)));
+    let clusters_seen = join_all(clusters.iter().map(|database| aurora::look_and_measure(port, view, run, database)));
+    let (looks, clusters_seen) = tokio::join!(looks, clusters_seen);
 
     let mut ledger = Ledger::open(view, desk);
     let mut refused = false;
-    for (database, look) in view.plan.databases.iter().zip(looks) {
+    for (database, look) in replicas.into_iter().zip(looks) {
         refused |= judge(&mut ledger, view, run, database, look);
+    }
+    for (database, seen) in clusters.into_iter().zip(clusters_seen) {
+        refused |= aurora::judge(&mut ledger, view, run, database, seen);
     }
 
     if ledger.record(Vec::new()).await? == Written::Lost {
@@ -156,14 +163,14 @@ fn known(
     }
 }
 
-fn renew(step: &mut DatabaseStep, view: &View) {
+pub(crate) fn renew(step: &mut DatabaseStep, view: &View) {
     step.refused = None;
     if step.cleared_at.is_none_or(|at| view.now.duration_since(at) >= RENEWED_AFTER) {
         step.cleared_at = Some(view.now);
     }
 }
 
-fn withdraw(step: &mut DatabaseStep, why: &str) {
+pub(crate) fn withdraw(step: &mut DatabaseStep, why: &str) {
     step.cleared_at = None;
     step.refused = Some(why.to_owned());
 }

@@ -6,7 +6,7 @@
 //! ```
 //! Every look into the primary Region that gets no answer is written down: it is what tells that the Region fails.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use jiff::{SignedDuration, Timestamp};
 use relight::advance::home::{attempted, rebuilds};
 use relight::decide::Decision;
@@ -14,12 +14,13 @@ use relight::decide::promotion::home::{HomeDue, HomeMove, Homecoming, look, prep
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan::{self, Plan};
 use relight::ports::{
-    CallError, Database, EntryKind, Fenced, HomeId, HomeOf, Instance, InstanceChange, Journal, LeftId, PrimaryId, Proxy, ProxyId, RebuiltOf,
-    ReplicaId, Snapshotted, Why, Write, Written,
+    CallError, Database, EntryKind, Fenced, GlobalClusters, HomeId, HomeOf, Instance, InstanceChange, Journal, LeftId, PrimaryId, Proxy, ProxyId,
+    RebuiltOf, ReplicaId, Snapshotted, Why, Write, Written,
 };
 use relight::run::{Mode, Phase, Run};
 use relight::state::{HomeStep, Key, Memory, Place, RestartStep};
 
+use crate::aurora_home;
 use crate::ledger::Ledger;
 
 /// Well before a look no longer counts, and not with every turn.
@@ -55,8 +56,10 @@ pub(crate) fn wanted(view: &View) -> bool {
     !view.plan.databases.is_empty() && (preparing || rebuilds(&view.snapshot))
 }
 
-pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
-    let looks = join_all(view.plan.databases.iter().map(async |database| (database, see(port, view, run, database).await))).await;
+pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
+    let instances = view.plan.databases.iter().filter(|database| !database.is_global());
+    let looks = join_all(instances.map(async |database| (database, see(port, view, run, database).await)));
+    let (looks, clusters) = join(looks, aurora_home::looks(port, view)).await;
 
     let mut ledger = Ledger::open(view, desk);
     let mut memory = view.snapshot.memory.clone();
@@ -65,21 +68,33 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
         asks.extend(decide(&mut ledger, &mut memory, view, run, desk, database, seen));
     }
 
+    let decided = clusters.into_iter().filter_map(|(database, seen)| {
+        let ask = aurora_home::decide(&mut ledger, view, run, desk, database, seen)?;
+        Some((database, ask))
+    });
+    let going: Vec<(&plan::Database, aurora_home::Ask)> = decided.collect();
+
     let mut changes: Vec<Write> = Vec::new();
     if memory != view.snapshot.memory {
         changes.push(put(view, Key::Memory, &memory)?);
     }
     // Recorded before it is asked, and only while nobody changed the run: an abort must meet the record of an attempt, and
     // what was given up must not go on. A snapshot harms nobody, and is asked for again until it is there.
-    if asks.iter().any(|(_, ask)| !matches!(ask, Ask::Snapshot(_))) {
+    let switches = going.iter().any(|(_, ask)| matches!(ask, aurora_home::Ask::SwitchHome));
+    if switches || asks.iter().any(|(_, ask)| !matches!(ask, Ask::Snapshot(_))) {
         changes.push(ledger.unless_the_run_changed()?);
     }
     if ledger.record(changes).await? == Written::Lost {
         return Ok(Next::Again);
     }
 
-    let answers = join_all(asks.into_iter().map(async |(database, ask)| act(port, view, run, database, ask).await)).await;
-    let changed = !answers.is_empty();
+    let answers = join_all(asks.into_iter().map(async |(database, ask)| act(port, view, run, database, ask).await));
+    let gone = join_all(going.into_iter().map(async |asked| aurora_home::act(port, &view.plan, asked).await));
+    let (answers, gone) = join(answers, gone).await;
+    let changed = !answers.is_empty() || !gone.is_empty();
+    for (database, ask, answer) in gone {
+        aurora_home::note(&mut ledger, desk, database, &ask, answer);
+    }
     for (database, ask, answer) in answers {
         note(&mut ledger, desk, database, ask, answer);
     }
@@ -192,7 +207,7 @@ fn decide<'a, J: Journal>(
 }
 
 /// A replica is built for hours: what lasts stands in the history once.
-fn say_once<J: Journal>(ledger: &mut Ledger<'_, '_, J>, step: &mut HomeStep, kind: EntryKind, about: &str, said: String) {
+pub(crate) fn say_once<J: Journal>(ledger: &mut Ledger<'_, '_, J>, step: &mut HomeStep, kind: EntryKind, about: &str, said: String) {
     if step.said != said {
         ledger.line(kind, about, &said);
         step.said = said;
@@ -343,7 +358,7 @@ fn take<J: Journal>(
 }
 
 /// A look counts for minutes: it is renewed well before, and not with every turn.
-fn looked(step: &mut HomeStep, why_not: Option<String>, now: Timestamp) {
+pub(crate) fn looked(step: &mut HomeStep, why_not: Option<String>, now: Timestamp) {
     if step.looked_at.is_none_or(|at| now.duration_since(at) >= RENEWED_AFTER) || step.why_not != why_not {
         (step.looked_at, step.why_not) = (Some(now), why_not);
     }

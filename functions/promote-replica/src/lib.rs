@@ -5,11 +5,15 @@
 //! Failover  Confirmed   clear      replica, ReplicaLag ─► lag frozen, cleared or refused
 //!           Activating  activate   attempt recorded ─► promote ─► promoted ─► backups ─► class, Multi-AZ, parameter group
 //!           (Active)    activate   what of these was not its turn before
+//!           both        aurora     the same of Aurora's clusters, taken over by their global cluster
 //! Drill     Activating  rehearse   copy owed ─► created ─► compared by rotate-secret ─► promoted
-//! Failback              home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
+//! Failback              aurora_home  old cluster a secondary again ─► lost rows kept ─► switched over ─► the standby's a secondary
+//!                       home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
 //! ```
 
 mod activate;
+mod aurora;
+mod aurora_home;
 mod clear;
 mod home;
 mod ledger;
@@ -18,7 +22,7 @@ mod rehearse;
 use relight::decide::promotion::changes_due;
 use relight::look::{self, Sight};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
-use relight::ports::{Database, Journal};
+use relight::ports::{Database, GlobalClusters, Journal};
 use relight::run::{Mode, Phase, Run};
 
 pub struct PromoteReplica<D> {
@@ -31,14 +35,14 @@ impl<D> PromoteReplica<D> {
     }
 }
 
-impl<D: Database> Work for PromoteReplica<D> {
+impl<D: Database + GlobalClusters> Work for PromoteReplica<D> {
     const NAME: &'static str = "promote-replica";
     const LEASE: &'static str = "promotion";
 
     fn wanted(&self, view: &View) -> bool {
         match view.phase() {
             Some((Mode::Failover, Phase::Confirmed)) => !view.plan.databases.is_empty(),
-            Some((Mode::Failover, Phase::Activating)) => activate::due(view).next().is_some(),
+            Some((Mode::Failover, Phase::Activating)) => activate::due(view).chain(aurora::due(view)).next().is_some(),
             Some((Mode::Drill, Phase::Activating)) => rehearse::due(view).next().is_some(),
             Some(_) => home::wanted(view),
             None => view.standby_serves() && changes_due(&view.plan, &view.snapshot),

@@ -26,10 +26,11 @@ struct Look {
     copy: Option<Instance>,
 }
 
-/// The databases whose rehearsal has not ended.
+/// The replicas whose rehearsal has not ended.
 pub(crate) fn due(view: &View) -> impl Iterator<Item = &plan::Database> {
     let copies = &view.snapshot.progress.promotion.copies;
-    view.plan.databases.iter().filter(|database| copies.get(&database.name).is_none_or(|step| step.failed.is_none() && step.promoted_at.is_none()))
+    let replicas = view.plan.databases.iter().filter(|database| !database.is_global());
+    replicas.filter(|database| copies.get(&database.name).is_none_or(|step| step.failed.is_none() && step.promoted_at.is_none()))
 }
 
 pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {

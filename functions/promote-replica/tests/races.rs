@@ -8,8 +8,9 @@ use common::Scene;
 use jiff::Timestamp;
 use promote_replica::PromoteReplica;
 use relight::ports::{
-    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Proxy, ProxyId, Quota,
-    RebuiltOf, Removal, ReplicaId, Snapshotted,
+    AddedInstance, CallError, Cluster, ClusterLag, CopyId, CopyOf, Database, Fenced, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, HomeId,
+    HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Proxy, ProxyId, Quota, Readable, RebuiltOf, Removal, ReplicaId,
+    Snapshotted, StandbyCluster, Takeover,
 };
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
@@ -20,6 +21,51 @@ use serde_json::json;
 struct Meanwhile<'a> {
     world: DatabaseWorld,
     happens: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+}
+
+impl GlobalClusters for Meanwhile<'_> {
+    async fn global_cluster(&self, global: &GlobalId) -> Result<Option<GlobalCluster>, CallError> {
+        self.world.global_cluster(global).await
+    }
+
+    async fn cluster(&self, cluster: &StandbyCluster) -> Result<Option<Cluster>, CallError> {
+        if let Some(happens) = self.happens.borrow_mut().take() {
+            happens();
+        }
+        self.world.cluster(cluster).await
+    }
+
+    async fn readable(&self, cluster: &StandbyCluster) -> Result<Readable, CallError> {
+        self.world.readable(cluster).await
+    }
+
+    async fn cluster_lag(&self, cluster: &StandbyCluster, from: Timestamp, to: Timestamp) -> Result<ClusterLag, CallError> {
+        self.world.cluster_lag(cluster, from, to).await
+    }
+
+    async fn add_instance(&self, added: &AddedInstance<'_>) -> Result<(), CallError> {
+        self.world.add_instance(added).await
+    }
+
+    async fn take_over(&self, global: &GlobalId, to: &StandbyCluster, how: Takeover) -> Result<(), CallError> {
+        self.world.take_over(global, to, how).await
+    }
+
+    async fn home_cluster(&self, home: &HomeCluster) -> Result<Option<Cluster>, CallError> {
+        self.world.home_cluster(home).await
+    }
+
+    async fn lost_rows(&self, home: &HomeCluster) -> Result<Vec<LostRows>, CallError> {
+        self.world.lost_rows(home).await
+    }
+
+    async fn keep_lost_rows(&self, home: &HomeCluster, lost: &LostRows) -> Result<Snapshotted, CallError> {
+        self.world.keep_lost_rows(home, lost).await
+    }
+
+    async fn switch_home(&self, global: &GlobalId, to: &HomeCluster) -> Result<(), CallError> {
+        self.world.switch_home(global, to).await
+    }
 }
 
 impl Database for Meanwhile<'_> {

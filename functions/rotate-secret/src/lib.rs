@@ -34,7 +34,7 @@ use relight::decide::rotation::{login_due, unfinished};
 use relight::event::{self, Trigger};
 use relight::look::{self, Sight};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
-use relight::ports::{Database, Journal, Login, Reports, Secrets};
+use relight::ports::{Database, GlobalClusters, Journal, Login, Reports, Secrets};
 use relight::say::Level;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -56,7 +56,7 @@ impl<S, L, D, R> RotateSecret<S, L, D, R> {
     }
 }
 
-impl<S: Secrets, L: Login, D: Database, R: Reports> Work for RotateSecret<S, L, D, R> {
+impl<S: Secrets, L: Login, D: Database + GlobalClusters, R: Reports> Work for RotateSecret<S, L, D, R> {
     const NAME: &'static str = "rotate-secret";
     const LEASE: &'static str = "rotation";
 
@@ -103,7 +103,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> Work for RotateSecret<S, L, 
 }
 
 /// Handles one event: a rotation step, or a nudge.
-pub async fn handle<S: Secrets, L: Login, D: Database, R: Reports>(
+pub async fn handle<S: Secrets, L: Login, D: Database + GlobalClusters, R: Reports>(
     environment: &Environment,
     work: &Mutex<RotateSecret<S, L, D, R>>,
     event: LambdaEvent<Value>,

@@ -4,13 +4,13 @@
 use futures_util::future::{join, join_all};
 use relight::decide::rotation::replica::to_beat;
 use relight::nudge::{Desk, Next, View, WorkError, put};
-use relight::plan::Secret;
-use relight::ports::{Database, EntryKind, Journal, Login, Reports, Secrets, Stage};
-use relight::state::{Key, LoginSeen};
+use relight::plan::{self, Secret};
+use relight::ports::{Database, EntryKind, GlobalClusters, Journal, Login, Readable, Reports, Secrets, Stage, StandbyCluster};
+use relight::state::{Endpoint, Key, LoginSeen};
 
 use crate::RotateSecret;
 
-impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
+impl<S: Secrets, L: Login, D: Database + GlobalClusters, R: Reports> RotateSecret<S, L, D, R> {
     /// One login of each secret, and a look for the last beat of each heartbeat, side by side, and one write.
     pub(crate) async fn log_in<J: Journal>(&self, view: &View, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
         let beats = to_beat(&view.plan, &view.snapshot);
@@ -42,7 +42,13 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
 
     async fn try_at_replica(&self, view: &View, secret: &Secret) -> Result<String, String> {
         let database = view.plan.database(&secret.database).ok_or_else(|| format!("the plan has no database {}", secret.database))?;
-        let endpoint = self.replica_endpoint(database).await?;
+        let endpoint = match database.is_global() {
+            false => self.replica_endpoint(database).await?,
+            true => match self.at_cluster(view, database).await? {
+                Some(endpoint) => endpoint,
+                None => return Ok(format!("not tried: {} has no instance, and nobody can log in to storage alone", database.replica)),
+            },
+        };
         let attempt = async |value: &relight::secret::SecretValue| self.login.login(value).await;
         let (stage, _, seen) = self.first_that_works(&secret.name, &endpoint, attempt).await.map_err(|error| error.to_string())?;
         let how = if seen.encrypted { "over TLS" } else { "in plaintext" };
@@ -51,5 +57,14 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
             // In the middle of a rotation this is as it should be; a failover would take the version that works.
             other => format!("logs in at {} {how} with {} only", database.replica, other.label()),
         })
+    }
+
+    /// A secondary of Aurora's is read at an address of its own; `None`: it has no instance.
+    async fn at_cluster(&self, view: &View, database: &plan::Database) -> Result<Option<Endpoint>, String> {
+        match self.database.readable(&StandbyCluster::of(&view.plan, database)).await.map_err(|error| error.to_string())? {
+            Readable::At(endpoint) => Ok(Some(endpoint)),
+            Readable::Headless => Ok(None),
+            Readable::NoCluster => Err(format!("there is no cluster {}; correct the plan, or add it to the global cluster", database.replica)),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! primary Region, with a client of its own whose single attempt ends within two seconds, since the Region may be dark; the way home goes
 //! there with a client that is given a little longer, since that Region is back.
 
+mod cluster;
 mod home;
 mod instance;
 mod lag;
@@ -111,7 +112,8 @@ impl Database for AwsDatabase {
     }
 
     async fn lag_samples(&self, replica: &ReplicaId, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError> {
-        lag::samples(self.cloudwatch(), replica.as_str(), from, to).await
+        let metric = lag::Metric { name: "ReplicaLag", dimension: "DBInstanceIdentifier", value: replica.as_str(), per_second: 1.0 };
+        lag::samples(self.cloudwatch(), metric, from, to).await
     }
 
     async fn quotas(&self) -> Result<Vec<Quota>, CallError> {

@@ -18,9 +18,11 @@ const THROTTLED: [&str; 7] = [
     "SlowDown",
 ];
 /// Codes that say: not now. The state is read again, never trusted from the code.
-const BUSY: [&str; 7] = [
+const BUSY: [&str; 9] = [
     "InvalidDBInstanceState",
     "InvalidDBInstanceStateFault",
+    "InvalidDBClusterStateFault",
+    "InvalidGlobalClusterStateFault",
     "ScalingActivityInProgress",
     "ResourceContention",
     "InstanceRefreshInProgress",

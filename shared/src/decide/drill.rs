@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Decision;
 use super::rotation::compare::concluded;
-use crate::plan::Plan;
+use crate::plan::{Database, Plan, Secret};
 use crate::run::{Mode, Phase, Run};
 use crate::state::{DrillProgress, Progress, Snapshot};
 
@@ -107,7 +107,7 @@ pub fn grade(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Finding> {
 
 fn drill_findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Finding> {
     let mut findings = vec![capacity_finding(plan, progress)];
-    for database in &plan.databases {
+    for database in plan.databases.iter().filter(|database| !database.is_global()) {
         let copy = progress.promotion.copies.get(&database.name);
         findings.push(match copy {
             Some(copy) if copy.failed.is_some() => bad(format!("database {}: {}", database.name, copy.failed.clone().unwrap_or_default())),
@@ -120,7 +120,8 @@ fn drill_findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Finding> {
             Some(Finding { ok, said: format!("database {}: {}", database.name, seen.said) })
         }));
     }
-    for secret in &plan.secrets {
+    let global = |secret: &&Secret| plan.database(&secret.database).is_some_and(Database::is_global);
+    for secret in plan.secrets.iter().filter(|secret| !global(secret)) {
         let step = progress.rotation.rehearsal.secrets.get(&secret.name);
         let done = step.is_some_and(|step| step.repointed_at.is_some() && step.failed.is_none() && (!secret.rotate || step.rotated_at.is_some()));
         let what = if secret.rotate { "repointed and rotated" } else { "repointed" };
@@ -187,7 +188,7 @@ pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<Sign
         return Some(run.ended_at?.duration_since(run.first_down?));
     }
     let capacity = progress.capacity.resources.values().map(|step| step.reached_at.map(|at| at.duration_since(run.opened_at)));
-    let databases = plan.databases.iter().map(|database| {
+    let databases = plan.databases.iter().filter(|database| !database.is_global()).map(|database| {
         let copy = progress.promotion.copies.get(&database.name)?;
         let secrets = plan.secrets.iter().filter(|secret| secret.database == database.name);
         let repointed = secrets.map(|secret| progress.rotation.rehearsal.secrets.get(&secret.name)?.repointed_at);

@@ -43,7 +43,11 @@ pub fn window(first_down: Timestamp, confirmed_at: Timestamp) -> (Timestamp, Tim
 /// number and the first Down. Whoever was `n` seconds behind at a moment has everything from before that, so at the end he
 /// has lost `n` and the time since at most. That bound stands in for the -1; without a number to reckon from the lag is unknown.
 pub fn measure(replica: &str, samples: &[LagSample], first_down: Timestamp, confirmed_at: Timestamp) -> FrozenLag {
-    let metric = format!("AWS/RDS ReplicaLag of {replica}");
+    measure_by(&format!("AWS/RDS ReplicaLag of {replica}"), samples, first_down, confirmed_at)
+}
+
+/// The same of another metric, which is named with what it is of.
+pub fn measure_by(metric: &str, samples: &[LagSample], first_down: Timestamp, confirmed_at: Timestamp) -> FrozenLag {
     let unknown = |why: String| FrozenLag { source: why, first_down: Some(first_down), ..FrozenLag::default() };
     let end = end(first_down, confirmed_at);
     let mut samples: Vec<&LagSample> = samples.iter().filter(|sample| sample.at <= end && first_down.duration_since(sample.at) <= STALE).collect();

@@ -3,6 +3,7 @@
 //! ```text
 //! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
 //! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► what restarts or slows it, last of all
+//!                        a cluster of Aurora's: attempt recorded ─► taken over by its global cluster ─► followed ─► the writer
 //! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
@@ -10,6 +11,7 @@
 //! The four share what a replica's state means, below; each has reasons of its own.
 
 mod activate;
+mod aurora;
 mod clear;
 pub mod home;
 mod proxy;
@@ -22,6 +24,7 @@ use crate::plan::{Database, Plan};
 use crate::ports::Instance;
 
 pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, behind_a_proxy, changes_due};
+pub use aurora::{GlobalCleared, GlobalRefusal, GlobalStep, GlobalWait, Standing, clear_global, take_over};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
 pub use proxy::{ProxyRefusal, ProxyWait};
 pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
@@ -55,7 +58,11 @@ enum Readiness {
 }
 
 fn readiness(name: &str, instance: &Instance) -> Readiness {
-    match instance.status.as_str() {
+    of_status(name, &instance.status)
+}
+
+fn of_status(name: &str, status: &str) -> Readiness {
+    match status {
         "available" => Readiness::Ready,
         // `incompatible-parameters`, `incompatible-network`, ...; `storage-full` and `stopped` do not end by themselves either.
         "failed" | "deleting" | "stopped" | "stopping" | "storage-full" | "restore-error" | "insufficient-capacity" => Readiness::Broken,

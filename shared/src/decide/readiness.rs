@@ -107,7 +107,7 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
     findings.extend(things);
     findings.extend(seen.compute.iter().flat_map(launches));
     let mut lags = Vec::new();
-    for database in plan.databases.iter().filter(|_| seen.databases.is_ok()) {
+    for database in plan.databases.iter().filter(|database| seen.databases.is_ok() && !database.is_global()) {
         let lag = lag_now(database, seen, now, &mut findings);
         findings.extend(promotable(plan, &supposed, database, seen, &lag, now));
         lags.push(lag.seconds);

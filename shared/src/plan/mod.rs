@@ -3,6 +3,7 @@
 //! Types take what types can take (a negative count, an unknown key or engine does not parse); what they cannot is
 //! [`validate`]'s, which lists every mistake at once. docs/plan.md shows every key.
 
+mod global;
 mod put;
 pub mod stack;
 mod validate;
@@ -138,16 +139,19 @@ pub struct Database {
     /// The plan's own name for it.
     pub name: String,
     pub engine: Engine,
-    /// DB instance identifier in the primary Region.
+    /// DB instance identifier in the primary Region; Aurora's, of the DB cluster there.
     pub primary: String,
-    /// DB instance identifier in the standby Region.
+    /// DB instance identifier in the standby Region; Aurora's, of the DB cluster there.
     pub replica: String,
+    /// Aurora's: the global cluster that both are members of.
+    pub global_cluster: Option<String>,
     /// The [`Database::name`] of another that must be proven before this one is promoted. Without it all are promoted side by side.
     pub after: Option<String>,
     /// Backups of the promoted instance; 0 would leave it without.
     #[serde(default = "week")]
     pub backup_retention_days: u32,
-    /// Class while it serves; changed last, since the change restarts the instance.
+    /// Class while it serves; changed last, since the change restarts the instance. Aurora's: of the instance that a cluster without
+    /// any is given before it takes over.
     pub instance_class: Option<String>,
     /// Name of the [`Secret`] with which a row is written through the primary each minute, so that the replica can say how far it came
     /// even if nobody else writes. Absent: no such row.
@@ -178,12 +182,21 @@ impl Database {
     pub fn id(&self) -> ResourceId {
         ResourceId(format!("database/{}", self.name))
     }
+
+    /// Whether it is a cluster of an Aurora global database, and no instance with a replica.
+    pub fn is_global(&self) -> bool {
+        self.engine == Engine::AuroraPostgres
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
+    /// Amazon RDS for PostgreSQL: an instance, and a cross-Region replica of it.
     Postgres,
+    /// Aurora PostgreSQL: a global database, a cluster in each Region.
+    #[serde(rename = "aurora-postgresql")]
+    AuroraPostgres,
 }
 
 /// A secret that applications or Relight log in with; it has the same name in both Regions.

@@ -42,7 +42,14 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
         groups.push(arn("autoscaling", &plan.standby, format!("autoScalingGroup:*:autoScalingGroupName/{name}")));
     }
     // Both are identifiers of instances, which validation lets hold letters, digits and hyphens alone.
-    let replicas = plan.databases.iter().map(|database| arn("rds", &plan.standby, format!("db:{}", database.replica))).collect();
+    let (clusters, instances): (Vec<_>, Vec<_>) = plan.databases.iter().partition(|database| database.is_global());
+    let replicas = instances.iter().map(|database| arn("rds", &plan.standby, format!("db:{}", database.replica))).collect();
+    let cluster = |region: &str, name: &str| arn("rds", region, format!("cluster:{}", name.to_ascii_lowercase()));
+    let here = clusters.iter().map(|database| cluster(&plan.standby, &database.replica)).collect();
+    let there = clusters.iter().map(|database| cluster(&plan.primary, &database.primary)).collect();
+    // A global cluster belongs to no Region.
+    let globals = clusters.iter().filter_map(|database| database.global_cluster.as_ref());
+    let globals = globals.map(|name| arn("rds", "", format!("global-cluster:{}", name.to_ascii_lowercase()))).collect();
     let fenced = plan.databases.iter().filter(|database| database.quarantine_security_group.is_some());
     let fenced = fenced.map(|database| arn("rds", &plan.primary, format!("db:{}", database.primary))).collect();
     let mut secrets = Vec::new();
@@ -68,6 +75,9 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
         // The ids in their ARNs are AWS's own, and no plan knows them.
         one("UsesProxies", if plan.databases.iter().any(|database| database.proxy.is_some()) { "yes" } else { "no" }),
         list("PrimaryDatabaseArns", fenced),
+        list("GlobalClusterArns", globals),
+        list("ClusterArns", here),
+        list("HomeClusterArns", there),
         list("SecretArns", secrets),
         list("HomeSecretArns", home),
         list("RotatedSecretArns", rotated),
@@ -87,7 +97,7 @@ pub fn json(parameters: &[Parameter]) -> String {
 }
 
 /// The part of AWS that a Region belongs to.
-fn partition(region: &str) -> &'static str {
+pub(crate) fn partition(region: &str) -> &'static str {
     match region {
         _ if region.starts_with("cn-") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",
@@ -130,6 +140,20 @@ mod tests {
         assert_eq!(of("SecretArns"), format!("{},{}", secret("admin"), secret("app")));
         assert_eq!(of("HomeSecretArns"), of("SecretArns").replace("us-west-2", "us-east-2"), "the same secrets in the primary Region");
         assert_eq!(of("RotatedSecretArns"), secret("app"), "the admin's secret is repointed and never rotated");
+    }
+
+    #[test]
+    fn a_global_database_gives_its_clusters_and_no_instance() {
+        let mut aurora = plan(TEXT);
+        let database = &mut aurora.databases[0];
+        (database.engine, database.quarantine_security_group) = (crate::plan::Engine::AuroraPostgres, None);
+        (database.global_cluster, database.replica) = (Some("Shop-Global".to_owned()), "shop-orders-standby".to_owned());
+        let parameters = parameters(&aurora).expect("ARNs");
+        let of = |name: &str| value(&parameters, name);
+        assert_eq!((of("ReplicaArns"), of("PrimaryDatabaseArns")), (String::new(), String::new()));
+        assert_eq!(of("GlobalClusterArns"), "arn:aws:rds::123456789012:global-cluster:shop-global");
+        assert_eq!(of("HomeClusterArns"), "arn:aws:rds:us-east-2:123456789012:cluster:shop-orders");
+        assert_eq!(of("ClusterArns"), "arn:aws:rds:us-west-2:123456789012:cluster:shop-orders-standby");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::SignedDuration;
 use toml::de::{DeTable, DeValue};
 
-use super::{ObserverKind, Plan, Users};
+use super::{ObserverKind, Plan, Users, global};
 
 /// One thing that is wrong with a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,11 +159,13 @@ impl Found {
         self.unique_by("database", "replica", plan.databases.iter().map(|database| database.replica.clone()));
         for (index, database) in plan.databases.iter().enumerate() {
             let key = |rest: &str| format!("database[{index}].{rest}");
+            self.0.extend(global::mistakes(database).into_iter().map(|(rest, reason, remedy)| (key(rest), reason, remedy)));
+            let kind = if database.is_global() { "cluster" } else { "instance" };
             for (rest, id) in [("primary", &database.primary), ("replica", &database.replica)] {
                 self.unless(
                     is_instance(id),
                     key(rest),
-                    format!("`{id}` is no DB instance identifier"),
+                    format!("`{id}` is no DB {kind} identifier"),
                     "use the identifier, not the ARN or the endpoint: letters, digits and single hyphens, 63 at most",
                 );
             }

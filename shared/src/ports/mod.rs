@@ -1,6 +1,7 @@
 //! What Relight reads and changes, in the domain's words. Each port has two real implementations: the adapter over the
 //! AWS SDK in `relight::aws` and the in-memory world of the tests; one conformance suite holds them together.
 
+mod cluster;
 mod compute;
 mod database;
 mod home;
@@ -12,6 +13,10 @@ mod reports;
 mod secrets;
 mod traffic;
 
+pub use cluster::{
+    AddedInstance, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, LostRows, Member, Moving, Readable,
+    StandbyCluster, Takeover,
+};
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
 pub use database::{
     COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, ParameterGroup, PrimaryId, Quota, Removal, ReplicaId,

@@ -43,6 +43,12 @@ pub(super) fn set_aside(plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
     let mut lines = Vec::new();
     for database in &plan.databases {
         let Some(step) = snapshot.progress.promotion.home.get(&database.name) else { continue };
+        if let Some(kept) = &step.lost_kept {
+            lines.push(format!(
+                "the rows that the failover of {} lost are in the cluster snapshot {kept} in {}: restore it beside the database, look for them, and delete it when they are settled",
+                database.name, plan.primary
+            ));
+        }
         let of = [(&step.left, step.left_at, &plan.primary), (&step.standby_left, step.standby_left_at, &plan.standby)];
         for (left, _, region) in of.into_iter().filter(|(_, at, _)| at.is_some()) {
             if let Some(left) = left {

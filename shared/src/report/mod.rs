@@ -262,6 +262,12 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
         not_proven.push("that users reach the standby: a drill moves no traffic and puts no STOP object".to_owned());
         not_proven.push("that the primary is held out and fenced: a drill does not touch the primary Region".to_owned());
         not_proven.push("how much would be lost: a drill promotes a copy of a healthy replica".to_owned());
+        for database in plan.databases.iter().filter(|database| database.is_global()) {
+            not_proven.push(format!(
+                "that {} takes over, and its secrets: a secondary of an Aurora global database cannot be promoted to rehearse it",
+                database.replica
+            ));
+        }
         for Comparison { database, equal, said, left_out } in comparisons(plan, snapshot) {
             if equal.is_none() {
                 not_proven.push(format!("that the copy of {database} has the replica's rows: {said}"));
@@ -271,7 +277,14 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
         }
         not_proven.push("that AWS has this capacity when the whole primary Region moves at once".to_owned());
     } else {
-        for database in plan.databases.iter().filter(|database| database.quarantine_security_group.is_none()) {
+        for database in plan.databases.iter().filter(|database| database.is_global()) {
+            not_proven.push(format!(
+                "that the old writer of {} took no more writes: Aurora stops it as far as it can, and tells it in an event of either cluster",
+                database.name
+            ));
+        }
+        let replicas = plan.databases.iter().filter(|database| !database.is_global());
+        for database in replicas.filter(|database| database.quarantine_security_group.is_none()) {
             not_proven.push(format!("that the old writer of {} is fenced: the plan names no quarantine security group", database.name));
         }
         for (name, fence) in snapshot.progress.traffic.fenced.iter().filter(|(_, fence)| fence.done_at.is_none()) {

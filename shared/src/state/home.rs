@@ -47,6 +47,11 @@ pub struct HomeStep {
     pub promoted_at: Option<Timestamp>,
     pub backups_on_at: Option<Timestamp>,
 
+    /// Aurora's: the snapshot that it made of the old writer, its copy's name, and when that was there, or nothing was to be kept.
+    pub lost_snapshot: Option<String>,
+    pub lost_kept: Option<String>,
+    pub lost_kept_at: Option<Timestamp>,
+
     /// The standby's proxy was seen without the writer that served.
     pub proxy_freed_at: Option<Timestamp>,
     /// The name that the writer which served is given, written before it is renamed.

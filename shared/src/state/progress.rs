@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HomeRotation, HomeStep, HomeTraffic, Place, RestartStep};
 use crate::plan::{Group, Plan, ResourceId, Service};
-use crate::ports::Reached;
+use crate::ports::{Reached, Takeover};
 use crate::run::RunId;
 
 /// What the parts have done in one run. The items of an older run read as empty.
@@ -86,6 +86,10 @@ pub struct DatabaseStep {
     pub class_changed_at: Option<Timestamp>,
     pub parameters_at: Option<Timestamp>,
     pub restart: RestartStep,
+    /// Aurora's: how the last attempt was to make the cluster the writer.
+    pub takeover: Option<Takeover>,
+    /// Aurora's: when the cluster without an instance was last to be given one, written before the call.
+    pub instance_asked_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -170,6 +170,7 @@ impl Everyday {
         let (network, global, control) =
             (self.stack(&regions.primary, "network")?, self.stack(crate::HEALTH, "global")?, self.stack(&regions.standby, "relight")?);
         plan::text(&Differences {
+            engine: relight::plan::Engine::Postgres,
             name: self.settings.name.clone(),
             account: ACCOUNT.to_owned(),
             primary: regions.primary.clone(),

@@ -144,7 +144,7 @@ async fn start_dns(router: &Router, speed: Speed, tasks: &mut JoinSet<()>) -> Re
 pub(crate) fn start_fleet(ground: &Ground, name: &str, entries: &Entries) -> Result<Fleet, Error> {
     let Ground { layout, folder, .. } = ground;
     let (router, Regions { primary, standby }) = (ground.router.url(), &ground.options.regions);
-    let plan = crate::plan::named(name)?;
+    let plan = crate::plan::named(name, ground.options.engine)?;
     let secret = plan.secrets.iter().find(|secret| secret.rotate).map(|secret| secret.name.clone()).unwrap_or_default();
     let region = |region: &str, balancer: &Arc<Balancer>| {
         let logins = if name == workload::FIRST { format!("logins-{region}.jsonl") } else { format!("logins-{name}-{region}.jsonl") };
@@ -210,6 +210,20 @@ async fn publish_lag(rds: Rds, clients: Clients, standby: String, period: Durati
             let datum = MetricDatum::builder().metric_name("ReplicaLag").dimensions(dimension).value(seconds).unit(StandardUnit::Seconds).build();
             let put = clients.metrics.put_metric_data().namespace("AWS/RDS").metric_data(datum).send();
             let _ = tokio::time::timeout(Duration::from_secs(2), put).await;
+        }
+        for (region, cluster, measured) in rds.cluster_lag().await {
+            let seconds = instead.unwrap_or(measured);
+            if region != standby || (measured < 0.0 && !known.contains(&cluster)) {
+                continue;
+            }
+            known.insert(cluster.clone());
+            // Aurora says milliseconds.
+            for metric in ["AuroraGlobalDBRPOLag", "AuroraGlobalDBReplicationLag"] {
+                let dimension = Dimension::builder().name("DBClusterIdentifier").value(&cluster).build();
+                let datum = MetricDatum::builder().metric_name(metric).dimensions(dimension).value(seconds * 1000.0).unit(StandardUnit::Milliseconds);
+                let put = clients.metrics.put_metric_data().namespace("AWS/RDS").metric_data(datum.build()).send();
+                let _ = tokio::time::timeout(Duration::from_secs(2), put).await;
+            }
         }
         tokio::time::sleep(period).await;
     }

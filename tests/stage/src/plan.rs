@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use relight::plan::{Objectives, Plan};
+use relight::plan::{Engine, Objectives, Plan};
 use toml::{Table, Value};
 
 use crate::Error;
@@ -18,6 +18,7 @@ const EXAMPLES_NAME: &str = "shop";
 #[derive(Debug, Clone)]
 pub struct Differences {
     pub name: String,
+    pub engine: Engine,
     pub account: String,
     pub primary: String,
     pub standby: String,
@@ -46,9 +47,30 @@ pub struct Differences {
 ///
 /// # Errors
 /// When the example has a mistake.
-pub fn named(name: &str) -> Result<Plan, Error> {
+pub fn named(name: &str, engine: Engine) -> Result<Plan, Error> {
     let wrong = |mistakes: relight::plan::Mistakes| Error::Part { doing: "reading the example's plan", message: mistakes.to_string() };
-    Plan::parse(&EXAMPLE.replace(EXAMPLES_NAME, name)).map_err(wrong)
+    Plan::parse(&table(name, engine)?.to_string()).map_err(wrong)
+}
+
+/// The example under another name, with the database that `infra/examples/aurora` puts in the place of its own where that is asked for.
+fn table(name: &str, engine: Engine) -> Result<Table, Error> {
+    let mut plan: Table = EXAMPLE.replace(EXAMPLES_NAME, name).parse().map_err(Error::part("reading the example's plan"))?;
+    if engine == Engine::AuroraPostgres {
+        let database = plan.get_mut("database").and_then(Value::as_array_mut).and_then(|all| all.first_mut()).and_then(Value::as_table_mut);
+        let database = database.ok_or_else(another_form)?;
+        for key in ["quarantine_security_group", "home_security_groups", "backup_retention_days", "compare", "heartbeat", "instance_class"] {
+            database.remove(key);
+        }
+        let cluster = format!("{name}-orders");
+        let values = [("global_cluster", format!("{cluster}-global")), ("replica", format!("{cluster}-standby")), ("primary", cluster)];
+        set(database, &[("engine", "aurora-postgresql")]);
+        values.iter().for_each(|(key, value)| set(database, &[(key, value)]));
+    }
+    Ok(plan)
+}
+
+fn another_form() -> Error {
+    Error::Part { doing: "reading the example's plan", message: "it has another form".to_owned() }
 }
 
 /// The text of the plan.
@@ -56,9 +78,8 @@ pub fn named(name: &str) -> Result<Plan, Error> {
 /// # Errors
 /// When the example has another form than this expects.
 pub fn text(differences: &Differences) -> Result<String, Error> {
-    let text = EXAMPLE.replace(EXAMPLES_NAME, &differences.name);
-    let mut plan: Table = text.parse().map_err(Error::part("reading the example's plan"))?;
-    fill(&mut plan, differences).ok_or_else(|| Error::Part { doing: "reading the example's plan", message: "it has another form".to_owned() })?;
+    let mut plan = table(&differences.name, differences.engine)?;
+    fill(&mut plan, differences).ok_or_else(another_form)?;
     Ok(plan.to_string())
 }
 
@@ -70,8 +91,10 @@ fn fill(plan: &mut Table, differences: &Differences) -> Option<()> {
     let objectives = plan.get_mut("objectives")?.as_table_mut()?;
     set(objectives, &[("rto", &format!("{:#}", differences.rto)), ("rpo", &format!("{:#}", differences.rpo))]);
     let database = plan.get_mut("database")?.as_array_mut()?.first_mut()?.as_table_mut()?;
-    set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
-    database.insert("home_security_groups".to_owned(), Value::Array(vec![differences.home_group.clone().into()]));
+    if differences.engine == Engine::Postgres {
+        set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
+        database.insert("home_security_groups".to_owned(), Value::Array(vec![differences.home_group.clone().into()]));
+    }
     database.extend(differences.database.clone());
     let traffic = plan.get_mut("traffic")?.as_table_mut()?;
     set(
@@ -115,6 +138,7 @@ fn set(table: &mut Table, values: &[(&str, &str)]) {
 pub fn example(primary: &str, standby: &str) -> Result<String, Error> {
     text(&Differences {
         name: EXAMPLES_NAME.to_owned(),
+        engine: Engine::Postgres,
         account: crate::ACCOUNT.to_owned(),
         primary: primary.to_owned(),
         standby: standby.to_owned(),

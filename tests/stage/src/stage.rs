@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use relight::plan::Engine;
 use serde_json::Value;
 use stage_app::balancer::Balancer;
 use stage_app::fleet;
@@ -75,6 +76,10 @@ pub struct Options {
     pub drill_deadline: Duration,
     /// Keys of the plan's database beside the example's: what the promoted instance shall be.
     pub database: toml::Table,
+    /// What the workload's database is.
+    pub engine: Engine,
+    /// Aurora's: the standby's cluster has no instance.
+    pub headless: bool,
     /// Other workloads, each with a Relight of its own, that stand beside the one that the scenes play with.
     pub beside: Vec<String>,
     /// Told what is being done while the stage comes up.
@@ -90,6 +95,8 @@ impl Default for Options {
             lag: None,
             drill_deadline: Duration::from_secs(600),
             database: toml::Table::new(),
+            engine: Engine::Postgres,
+            headless: false,
             beside: Vec::new(),
             progress: Arc::new(|_| ()),
         }
@@ -298,7 +305,8 @@ impl Rising<'_> {
         crate::observe::until("the workload in peace", Duration::from_secs(45), async || {
             let primary = self.ground.dns.health(&check) == Some(true) && !entries.primary.healthy().is_empty();
             let standby = !entries.standby.healthy().is_empty();
-            let lag = self.ground.rds.replica_lag().await;
+            let mut lag = self.ground.rds.replica_lag().await;
+            lag.extend(self.ground.rds.cluster_lag().await);
             let streams = lag.iter().any(|(region, id, seconds)| region == STANDBY && *id == replica && *seconds >= 0.0);
             let serves = answers(entries.primary.addr()).await;
             let seen = format!("primary healthy: {primary}, serves: {serves}, standby healthy: {standby}, replica streams: {streams}, lag {lag:?}");

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use relight::plan::{Objectives, Plan};
+use relight::plan::{Engine, Objectives, Plan};
 use serde_json::Value;
 use stage_app::balancer::Balancer;
 use stage_app::fleet::Fleet;
@@ -28,6 +28,7 @@ use crate::stage::Options;
 use crate::{ACCOUNT, Error, HEALTH, PRIMARY, STANDBY};
 
 const EXAMPLE: &str = "infra/examples/pilot-light";
+const AURORA: &str = "infra/examples/aurora";
 /// Relight's own template.
 pub(crate) const CONTROL: &str = "infra/control/template.yaml";
 
@@ -146,6 +147,9 @@ pub(crate) async fn networks(site: &Site<'_>, name: &str) -> Result<[Deployed; 2
 /// Everything else, but the alarm over the primary's health check: see [`watch`].
 pub(crate) async fn deploy(site: &Site<'_>, name: &str, networks: [Deployed; 2]) -> Result<Stacks, Error> {
     let data = async {
+        if site.options.engine == Engine::AuroraPostgres {
+            return aurora(site, name).await;
+        }
         let parameters =
             [("StandbyRegion", STANDBY.to_owned()), ("MultiAz", "false".to_owned()), ("Tls", "false".to_owned()), ("Protect", "no".to_owned())];
         let database = site.example(name, "primary", PRIMARY, parameters).await?;
@@ -173,6 +177,23 @@ pub(crate) async fn deploy(site: &Site<'_>, name: &str, networks: [Deployed; 2])
     };
     let ((database, replica), _applications, (global, control, stack)) = tokio::try_join!(data, applications, relight)?;
     Ok(Stacks { networks, database, replica, global, control, stack })
+}
+
+/// The two clusters of a global database, in place of the example's instance and its replica.
+async fn aurora(site: &Site<'_>, name: &str) -> Result<(Deployed, Deployed), Error> {
+    let put = async |template: &str, region: &str, parameters: Vec<(&'static str, String)>| {
+        let common = [("Name", name.to_owned()), ("Tls", "false".to_owned()), ("Protect", "no".to_owned())];
+        let parameters = parameters.into_iter().chain(common);
+        site.stack(&format!("{name}-{template}"), region, &format!("{AURORA}/{template}.yaml"), parameters).await
+    };
+    let database = put("primary", PRIMARY, vec![("StandbyRegion", STANDBY.to_owned())]).await?;
+    users(site, &database).await?;
+    let global = output(&database, "GlobalClusterId")?;
+    let mut parameters = vec![("PrimaryRegion", PRIMARY.to_owned()), ("GlobalClusterId", global)];
+    parameters.extend(site.options.headless.then(|| ("InstanceClass", String::new())));
+    let replica = put("standby", STANDBY, parameters).await?;
+    site.rds.set_delay(STANDBY, &output(&replica, "ReplicaId")?, site.options.replication_delay);
+    Ok((database, replica))
 }
 
 type Sizes = [(&'static str, u32); 8];
@@ -214,6 +235,7 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
     let speed = site.options.speed;
     let differences = Differences {
         name: name.to_owned(),
+        engine: site.options.engine,
         account: ACCOUNT.to_owned(),
         primary: PRIMARY.to_owned(),
         standby: STANDBY.to_owned(),
@@ -267,7 +289,7 @@ async fn global(site: &Site<'_>, name: &str, networks: &[Deployed; 2], watches: 
 }
 
 async fn alarms(site: &Site<'_>, name: &str, network: &Deployed) -> Result<Deployed, Error> {
-    let plan = plan::named(name)?;
+    let plan = plan::named(name, site.options.engine)?;
     let parameters = [
         ("PlanName", name.to_owned()),
         ("StandbyRegion", STANDBY.to_owned()),
@@ -276,14 +298,14 @@ async fn alarms(site: &Site<'_>, name: &str, network: &Deployed) -> Result<Deplo
         ("Cluster", plan.services[0].cluster.clone()),
         ("Service", plan.services[0].name.clone()),
         ("Group", plan.groups[0].name.clone()),
-        ("Database", plan.databases[0].primary.clone()),
+        ("Database", instance(&plan, &plan.databases[0].primary)),
     ];
     site.stack(&format!("{name}-alarms"), PRIMARY, "infra/primary/template.yaml", parameters).await
 }
 
 /// Its parameters are the plan's names, which are there before the stacks are: what it may touch needs not stand yet.
 fn control(site: &Site<'_>, name: &str, networks: &[Deployed; 2], global: &Deployed, alarm_topic: String) -> Result<Stack, Error> {
-    let mut plan = plan::named(name)?;
+    let mut plan = plan::named(name, site.options.engine)?;
     // As far as the stack depends on it.
     plan.databases[0].proxy = site.options.database.get("proxy").and_then(toml::Value::as_str).map(str::to_owned);
     let of_plan = relight::plan::stack::parameters(&plan).map_err(Error::part("reading the example's plan"))?;
@@ -296,15 +318,20 @@ fn control(site: &Site<'_>, name: &str, networks: &[Deployed; 2], global: &Deplo
         ("Cluster", plan.services[0].cluster.clone()),
         ("Service", plan.services[0].name.clone()),
         ("Group", plan.groups[0].name.clone()),
-        ("Database", plan.databases[0].replica.clone()),
+        ("Database", instance(&plan, &plan.databases[0].replica)),
         ("PrimaryLoadBalancer", output(&networks[0], "LoadBalancerName")?),
-        ("PrimaryDatabase", plan.databases[0].primary.clone()),
+        ("PrimaryDatabase", instance(&plan, &plan.databases[0].primary)),
         ("HealthCheckId", output(global, "HealthCheckId")?),
         ("ResolverAddress", site.dns.to_string()),
         ("ProtectTable", "no".to_owned()),
     ];
     let parameters = of_plan.into_iter().map(|parameter| (parameter.name, parameter.value)).chain(besides);
     Ok(site.template(&format!("{name}-relight"), STANDBY, CONTROL, parameters))
+}
+
+/// The templates' alarms and graphs are of instances: a cluster has none of theirs.
+fn instance(plan: &Plan, name: &str) -> String {
+    if plan.databases[0].is_global() { String::new() } else { name.to_owned() }
 }
 
 impl Site<'_> {

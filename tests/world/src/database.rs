@@ -6,8 +6,9 @@
 //! modify        modifying 30 s ─► available; a parameter group is `applying` meanwhile, and `pending-reboot` without a change of class
 //! restart       rebooting 20 s ─► available, the parameter group in force
 //! ```
-//! What a failback does in both Regions is in `home`, the rows that instances hold in [`crate::data`].
+//! What a failback does in both Regions is in `home`, Aurora's clusters in `global`, the rows that instances hold in [`crate::data`].
 
+mod global;
 mod home;
 mod proxy;
 
@@ -74,6 +75,8 @@ struct Rds {
     snapshots: BTreeMap<(Place, String), Timestamp>,
     /// Hosts that were renamed, old and new, for whoever keeps users by host.
     renamed: Vec<(String, String)>,
+    /// Aurora's global clusters by their names.
+    globals: BTreeMap<String, global::Global>,
     lag: BTreeMap<String, LagFeed>,
     proxies: BTreeMap<String, proxy::HeldProxy>,
     /// DB instances that the account may have in the standby Region.
@@ -126,7 +129,8 @@ impl DatabaseWorld {
             },
             ..replica(database)
         };
-        let rds = Rds {
+        let mut rds = Rds {
+            globals: BTreeMap::new(),
             standby: plan.databases.iter().map(|database| (database.replica.clone(), replica(database))).collect(),
             primary: plan.databases.iter().map(|database| (database.primary.clone(), writer(database))).collect(),
             snapshots: BTreeMap::new(),
@@ -138,6 +142,9 @@ impl DatabaseWorld {
             creation: SignedDuration::from_secs(60),
             copies_lack: None,
         };
+        for database in plan.databases.iter().filter(|database| database.is_global()) {
+            rds.add_global(plan, database);
+        }
         DatabaseWorld { calls, clock, rds: Rc::new(RefCell::new(rds)) }
     }
 
@@ -230,6 +237,7 @@ impl DatabaseWorld {
                 rds.move_name(place, &name, to);
             }
         }
+        rds.settle_globals(self.calls.is_dark(Place::Primary), now);
         rds.replicate(self.calls.is_dark(Place::Primary));
     }
 
@@ -254,7 +262,9 @@ impl DatabaseWorld {
     }
 
     fn describe_in(&self, place: Place, instance: &str) -> Result<Option<Instance>, CallError> {
-        self.call_in(place, "rds:DescribeDBInstances", instance, |rds, _| Ok(rds.of(place).get(instance).map(|held| held.instance.clone())))
+        self.call_in(place, "rds:DescribeDBInstances", instance, |rds, _| {
+            Ok(rds.of(place).get(instance).filter(|held| !held.is_cluster()).map(|held| held.instance.clone()))
+        })
     }
 
     fn promote_any(&self, place: Place, instance: &str, retention: Option<u32>) -> Result<(), CallError> {

@@ -1,9 +1,9 @@
-//! `ReplicaLag` as GetMetricData answers it.
+//! A lag as GetMetricData answers it: `ReplicaLag`, or one of Aurora's.
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::operation::get_metric_data::GetMetricDataOutput;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode};
+use aws_sdk_cloudwatch::types::{Dimension, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode};
 use jiff::Timestamp;
 
 use crate::aws::failed;
@@ -13,11 +13,21 @@ const CALL: &str = "cloudwatch:GetMetricData";
 /// RDS publishes one sample a minute; a shorter period would find nothing.
 const PERIOD: i32 = 60;
 
-pub(super) async fn samples(cloudwatch: &Client, replica: &str, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError> {
-    let metric = Metric::builder()
+/// Which metric, of what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Metric<'a> {
+    pub(super) name: &'a str,
+    pub(super) dimension: &'a str,
+    pub(super) value: &'a str,
+    /// 1 where it is in seconds, 1000 where it is in milliseconds.
+    pub(super) per_second: f64,
+}
+
+pub(super) async fn samples(cloudwatch: &Client, of: Metric<'_>, from: Timestamp, to: Timestamp) -> Result<Vec<LagSample>, CallError> {
+    let metric = aws_sdk_cloudwatch::types::Metric::builder()
         .namespace("AWS/RDS")
-        .metric_name("ReplicaLag")
-        .dimensions(Dimension::builder().name("DBInstanceIdentifier").value(replica).build())
+        .metric_name(of.name)
+        .dimensions(Dimension::builder().name(of.dimension).value(of.value).build())
         .build();
     // The maximum, should a minute ever hold two.
     let stat = MetricStat::builder().metric(metric).period(PERIOD).stat("Maximum").build();
@@ -38,15 +48,15 @@ pub(super) async fn samples(cloudwatch: &Client, replica: &str, from: Timestamp,
     let results: Vec<&MetricDataResult> = answers.iter().flat_map(|answer| answer.metric_data_results()).collect();
     // An incomplete answer is not one with samples missing: what it lacks would be taken for unknown, and frozen so.
     match results.last().and_then(|last| last.status_code()) {
-        None | Some(StatusCode::Complete) => Ok(results.into_iter().flat_map(of_result).collect()),
+        None | Some(StatusCode::Complete) => Ok(results.into_iter().flat_map(|result| of_result(result, of.per_second)).collect()),
         Some(status) => Err(CallError::new(CALL, Why::Unanswered(format!("the result is {status}")))),
     }
 }
 
-fn of_result(result: &MetricDataResult) -> impl Iterator<Item = LagSample> {
+fn of_result(result: &MetricDataResult, per_second: f64) -> impl Iterator<Item = LagSample> {
     let pairs = result.timestamps().iter().zip(result.values());
-    pairs.filter_map(|(at, value)| {
+    pairs.filter_map(move |(at, value)| {
         let at = at.to_millis().ok().and_then(|millis| Timestamp::from_millisecond(millis).ok())?;
-        Some(LagSample { at, seconds: (value.is_finite() && *value >= 0.0).then_some(*value) })
+        Some(LagSample { at, seconds: (value.is_finite() && *value >= 0.0).then_some(*value / per_second) })
     })
 }

@@ -9,6 +9,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_types::region::Region;
 use aws_types::sdk_config::{SdkConfig, SharedCredentialsProvider};
 
+mod cluster;
 mod home;
 mod proxy;
 

@@ -13,11 +13,12 @@ pub(super) fn findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Findi
         let name = &database.name;
         let step = progress.promotion.home.get(name).cloned().unwrap_or_default();
         let logins = progress.rotation.home.databases.get(name).cloned().unwrap_or_default();
-        findings.push(left_finding(name, &step, &logins));
+        findings.push(if database.is_global() { lost_finding(name, &step) } else { left_finding(name, &step, &logins) });
         if run.came_home_at.is_none() {
             continue;
         }
         findings.push(match &logins.compared {
+            _ if database.is_global() => good(format!("database {name} came home by a switchover, which waits for the last row")),
             Some(seen) if seen.equal == Some(true) => good(format!("database {name}: {}", seen.said)),
             _ => bad(format!("database {name} was not seen equal at home before it was promoted")),
         });
@@ -49,6 +50,15 @@ pub(super) fn findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Findi
     findings
 }
 
+/// What a failover lost of a global database, as far as Aurora kept it.
+fn lost_finding(name: &str, step: &HomeStep) -> Finding {
+    match (&step.lost_kept, step.lost_kept_at) {
+        (Some(kept), _) => good(format!("database {name}: the rows that the failover lost are in the snapshot {kept}")),
+        (None, Some(_)) => good(format!("database {name}: Aurora kept no rows that a failover lost")),
+        (None, None) => bad(format!("database {name}: nobody looked for the rows that the failover lost")),
+    }
+}
+
 fn left_finding(name: &str, step: &HomeStep, logins: &HomeDatabase) -> Finding {
     let (missing, differing) =
         logins.left.values().fold((0, 0), |(missing, differing), table| (missing + table.missing, differing + table.differing));
@@ -68,7 +78,9 @@ fn left_finding(name: &str, step: &HomeStep, logins: &HomeDatabase) -> Finding {
 /// From the closing of the first database's writes until users were home, or until writes were open again.
 pub fn write_pause(progress: &Progress, run: &Run) -> Option<SignedDuration> {
     let databases = &progress.rotation.home.databases;
-    let closed = databases.values().filter_map(|step| step.closing_at).min()?;
+    // A switchover of Aurora's pauses writes itself.
+    let asked = progress.promotion.home.values().filter_map(|step| step.promote_attempt_at).min();
+    let closed = databases.values().filter_map(|step| step.closing_at).min().or(asked)?;
     let reopened = databases.values().filter_map(|step| step.reopened_at).max();
     Some(run.came_home_at.or(reopened)?.duration_since(closed))
 }

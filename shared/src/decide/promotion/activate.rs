@@ -217,7 +217,7 @@ impl Activation<'_> {
 
 /// Whether a run that is over left changes for a later tick.
 pub fn changes_due(plan: &Plan, snapshot: &Snapshot) -> bool {
-    plan.databases.iter().any(|database| {
+    plan.databases.iter().filter(|database| !database.is_global()).any(|database| {
         let step = snapshot.progress.promotion.databases.get(&database.name);
         step.is_some_and(|step| step.promoted_at.is_some() && unsettled(database, step))
     })

@@ -10,6 +10,8 @@
 //! Each arrow is a look: what is seen decides, and what is recorded before a call says under which name to look for it.
 //! Nothing here removes an instance.
 
+pub mod global;
+
 use std::fmt;
 
 use jiff::Timestamp;

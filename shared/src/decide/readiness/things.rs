@@ -43,7 +43,7 @@ pub(super) fn replicas(plan: &Plan, seen: &Found<String, Instance>) -> Vec<Findi
         Some(Err(error)) => Some(Finding::unreadable(database.id().0, error)),
         Some(Ok(None)) | None => Some(Finding::NoReplica { replica: database.replica.clone(), primary: database.primary.clone() }),
     };
-    plan.databases.iter().filter_map(one).collect()
+    plan.databases.iter().filter(|database| !database.is_global()).filter_map(one).collect()
 }
 
 /// A proxy is to have no target in peace: it gets the promoted instance as its one.

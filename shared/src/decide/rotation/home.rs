@@ -68,6 +68,9 @@ pub fn database_due(snapshot: &Snapshot, database: &Database, now: Timestamp) ->
     let instances = snapshot.progress.promotion.home.get(&database.name).cloned().unwrap_or_default();
     let logins = snapshot.progress.rotation.home.databases.get(&database.name).cloned().unwrap_or_default();
     match (run.mode, run.phase) {
+        // Aurora has the last row before anybody may write again: only the proof is left.
+        (Mode::Failback, Phase::Preparing | Phase::Synchronised | Phase::Aborted) if database.is_global() => None,
+        (Mode::Failback, Phase::Switching) if database.is_global() && run.committed_at.is_none() => None,
         (Mode::Failback, Phase::Preparing) => {
             let left = instances.left_endpoint.is_some() && logins.left_compared_at.is_none();
             left.then_some(DatabaseMove::CompareLeft).or_else(|| measure(&instances, &logins, now))

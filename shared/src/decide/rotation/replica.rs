@@ -21,7 +21,8 @@ pub fn to_ask<'a>(plan: &'a Plan, snapshot: &Snapshot, now: Timestamp) -> Vec<&'
         Some(word) => word.reached.is_none() && early,
         None => plan.secrets.iter().any(|secret| secret.database == database.name),
     };
-    plan.databases.iter().filter(unheard).collect()
+    // Of a cluster of Aurora's its own metric tells, whether or not anybody writes.
+    plan.databases.iter().filter(|database| !database.is_global()).filter(unheard).collect()
 }
 
 /// What a replica said of itself since the primary was first seen down.

@@ -49,7 +49,9 @@ impl Inner {
         state.point(&record.key, Some(server.phase())).map_err(|error| Fault::internal(error.to_string()))?;
         let link = match &record.source {
             Some(source) => {
-                let link = Link::open(state.get(&source.key)?.server.phase());
+                let server =
+                    state.instances.get(&source.key).map(|source| &source.server).ok_or_else(|| Fault::instance_not_found(&source.key.id))?;
+                let link = Link::open(server.phase());
                 Some(link.map_err(|error| Fault::internal(error.to_string()))?)
             }
             None => None,
@@ -114,7 +116,7 @@ impl Inner {
         });
     }
 
-    async fn copy_of(&self, key: &Key, source: &Key) -> Result<(), Error> {
+    pub(crate) async fn copy_of(&self, key: &Key, source: &Key) -> Result<(), Error> {
         let (link_port, data) = {
             let state = self.lock();
             let instance = state.instances.get(key).ok_or_else(|| missing(key))?;
@@ -349,11 +351,11 @@ impl Inner {
         self.lock().disturbances.get(key).and_then(|set| set.backing_up).unwrap_or(self.timing.backing_up)
     }
 
-    fn finish(&self, key: &Key, change: impl FnOnce(&mut Record)) {
+    pub(crate) fn finish(&self, key: &Key, change: impl FnOnce(&mut Record)) {
         self.end_with(key, Status::Available, change);
     }
 
-    fn end_with(&self, key: &Key, status: Status, change: impl FnOnce(&mut Record)) {
+    pub(crate) fn end_with(&self, key: &Key, status: Status, change: impl FnOnce(&mut Record)) {
         self.change(key, |record| {
             record.status = status;
             record.busy = false;
@@ -362,7 +364,7 @@ impl Inner {
     }
 
     /// Nothing where the instance has gone meanwhile.
-    fn change(&self, key: &Key, change: impl FnOnce(&mut Record)) {
+    pub(crate) fn change(&self, key: &Key, change: impl FnOnce(&mut Record)) {
         if let Some(instance) = self.lock().instances.get_mut(key) {
             change(&mut instance.record);
         }
@@ -376,7 +378,7 @@ impl Inner {
         self.lock().instances.get(key).map(|instance| instance.record.clone()).ok_or_else(|| missing(key))
     }
 
-    fn job(self: &Arc<Self>, what: &'static str, key: Key, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
+    pub(crate) fn job(self: &Arc<Self>, what: &'static str, key: Key, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
         let inner = self.clone();
         self.spawn(async move {
             if let Err(error) = work.await {
@@ -399,7 +401,7 @@ pub(crate) fn source(key: Key) -> Source {
     Source { key, terminated: false }
 }
 
-fn missing(key: &Key) -> Error {
+pub(crate) fn missing(key: &Key) -> Error {
     Error::NoInstance { region: key.region.clone(), identifier: key.id.clone() }
 }
 

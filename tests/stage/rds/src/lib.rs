@@ -12,6 +12,9 @@
 mod actions;
 mod api;
 mod caller;
+mod cluster;
+mod cluster_move;
+mod cluster_view;
 mod describe;
 mod endpoint;
 mod error;

@@ -41,6 +41,10 @@ impl Params {
         self.0.get("Action").map_or("", String::as_str)
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }

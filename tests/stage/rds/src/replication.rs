@@ -33,7 +33,7 @@ impl Replication {
 
     /// RDS for PostgreSQL does not say 0 when the replica has everything: the time goes on while the source is idle.
     /// -1 is AWS's word for "inactive or unknown".
-    fn lag(self) -> f64 {
+    pub(crate) fn lag(self) -> f64 {
         match self.since_replay {
             Some(seconds) if self.streaming => seconds.max(0.0),
             _ => -1.0,
@@ -48,7 +48,7 @@ impl Inner {
             let dark = self.dark.borrow();
             let published = state.instances.values().filter(|instance| {
                 let record = &instance.record;
-                record.source.is_some() && record.status != Status::Creating && !dark.contains(&record.key.region)
+                record.source.is_some() && !record.cluster && record.status != Status::Creating && !dark.contains(&record.key.region)
             });
             published.map(|instance| (instance.record.key.clone(), instance.server.clone())).collect()
         };
@@ -81,7 +81,7 @@ impl Inner {
             sleep(self.timing.heartbeat).await;
             let replicas: Vec<Key> = {
                 let state = self.lock();
-                state.instances.values().filter(|one| one.record.source.is_some()).map(|one| one.record.key.clone()).collect()
+                state.instances.values().filter(|one| one.record.source.is_some() && !one.record.cluster).map(|one| one.record.key.clone()).collect()
             };
             for replica in replicas {
                 self.heartbeat(&replica).await;

@@ -103,6 +103,8 @@ impl Rds {
         inner.spawn(serving);
         let beating = inner.clone();
         inner.spawn(async move { beating.heartbeats().await });
+        let beating = inner.clone();
+        inner.spawn(async move { beating.storage_heartbeats().await });
         Ok(Rds { owner: Arc::new(Owner { inner: inner.clone(), addr }), inner })
     }
 
@@ -156,10 +158,33 @@ impl Rds {
         Ok(rows.iter().map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect())
     }
 
+    /// Rows as text out of a snapshot, read by a server that runs for this question over a copy of it.
+    pub async fn sql_in_snapshot(&self, region: &str, snapshot: &str, database: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let key = Key::new(region, snapshot);
+        let held = self.inner.lock().snapshots.get(&key).map(|snapshot| snapshot.data.clone());
+        let data = held.ok_or(Error::NoInstance { region: key.region, identifier: key.id })?;
+        let copy = data.with_extension("read");
+        self.inner.postgres.copy_folder(&data, &copy).await?;
+        self.inner.postgres.stand_alone(&copy)?;
+        let server = Server::new(self.inner.postgres.clone(), copy, self.inner.on_spawn.clone());
+        server.start().await?;
+        server.wait_until_writable().await?;
+        let rows = server.sql_in(database, sql).await;
+        server.stop(Duration::ZERO).await;
+        server.remove_files()?;
+        Ok(rows?.iter().map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect())
+    }
+
     /// (Region, identifier, seconds) as CloudWatch's `ReplicaLag` has them now: for PostgreSQL the time since the last replayed
     /// transaction, -1 where replication is inactive or unknown, no sample from a dark Region.
     pub async fn replica_lag(&self) -> Vec<(String, String, f64)> {
         self.inner.replica_lag().await
+    }
+
+    /// (Region, cluster, seconds) as Aurora's global metrics have them now, in seconds: how long the newest row that a secondary has was on
+    /// its way, with all the time since where nothing arrives any more. No sample from a dark Region.
+    pub async fn cluster_lag(&self) -> Vec<(String, String, f64)> {
+        self.inner.cluster_lag().await
     }
 
     /// Jobs that failed, in words. Empty in a good run.
@@ -241,7 +266,7 @@ impl Rds {
         for (key, server) in self.inner.servers_in(region) {
             server.start().await?;
             let mut state = self.inner.lock();
-            if let Ok(record) = state.record_mut(&key) {
+            if let Some(record) = state.instances.get_mut(&key).map(|instance| &mut instance.record) {
                 // What its death made fail, its return mends.
                 if record.status == Status::Failed {
                     record.status = Status::Available;

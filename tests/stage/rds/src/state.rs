@@ -1,6 +1,7 @@
 //! What RDS knows of its instances: records, their states, and what follows from them (who replicates from whom, which
 //! instance a name means). No server is touched here.
 
+use crate::cluster::{Global, Member};
 use crate::endpoint::{Admits, Endpoint, Gate};
 use crate::error::Error;
 use crate::fault::{Fault, PromotionFault};
@@ -34,6 +35,8 @@ pub(crate) enum Status {
     Modifying,
     Renaming,
     Rebooting,
+    FailingOver,
+    SwitchingOver,
     Stopping,
     Stopped,
     Starting,
@@ -51,6 +54,8 @@ impl Status {
             Status::Modifying => "modifying",
             Status::Renaming => "renaming",
             Status::Rebooting => "rebooting",
+            Status::FailingOver => "failing-over",
+            Status::SwitchingOver => "switching-over",
             Status::Stopping => "stopping",
             Status::Stopped => "stopped",
             Status::Starting => "starting",
@@ -115,6 +120,8 @@ pub(crate) struct Record {
     /// The name that a job is about to give it; taken from here on.
     pub(crate) renaming_to: Option<Key>,
     pub(crate) source: Option<Source>,
+    /// It is the storage of an Aurora cluster, told as a cluster and never as an instance.
+    pub(crate) cluster: bool,
 }
 
 impl Record {
@@ -176,6 +183,10 @@ pub(crate) struct Disturbance {
 pub(crate) struct State {
     pub(crate) instances: BTreeMap<Key, Instance>,
     pub(crate) snapshots: BTreeMap<Key, Snapshot>,
+    /// Aurora's global clusters by their names, which belong to no Region.
+    pub(crate) globals: BTreeMap<String, Global>,
+    /// The instances of Aurora's clusters.
+    pub(crate) members: BTreeMap<Key, Member>,
     pub(crate) proxies: BTreeMap<Key, Proxy>,
     pub(crate) disturbances: HashMap<Key, Disturbance>,
     /// One a name, and for good: an instance that gets the name of an older one has its address, as RDS's host names have it.
@@ -188,12 +199,12 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn get(&self, key: &Key) -> Result<&Instance, Fault> {
-        self.instances.get(key).ok_or_else(|| Fault::instance_not_found(&key.id))
+        self.instances.get(key).filter(|instance| !instance.record.cluster).ok_or_else(|| Fault::instance_not_found(&key.id))
     }
 
     pub(crate) fn record_mut(&mut self, key: &Key) -> Result<&mut Record, Fault> {
-        let instance = self.instances.get_mut(key).ok_or_else(|| Fault::instance_not_found(&key.id))?;
-        Ok(&mut instance.record)
+        let instance = self.instances.get_mut(key).filter(|instance| !instance.record.cluster);
+        instance.map(|instance| &mut instance.record).ok_or_else(|| Fault::instance_not_found(&key.id))
     }
 
     /// Derived, not kept: there is no second list to forget.
@@ -213,12 +224,14 @@ impl State {
 
     pub(crate) fn snapshot(&self, key: &Key) -> Result<&Snapshot, Fault> {
         let missing = || Fault::new(404, "DBSnapshotNotFound", format!("DBSnapshot {} not found.", key.id));
-        self.snapshots.get(key).ok_or_else(missing)
+        self.snapshots.get(key).filter(|snapshot| !snapshot.of.cluster).ok_or_else(missing)
     }
 
     /// By an instance, or by one that is being renamed.
     pub(crate) fn is_taken(&self, key: &Key) -> bool {
-        self.instances.contains_key(key) || self.instances.values().any(|instance| instance.record.renaming_to.as_ref() == Some(key))
+        self.instances.contains_key(key)
+            || self.members.contains_key(key)
+            || self.instances.values().any(|instance| instance.record.renaming_to.as_ref() == Some(key))
     }
 
     /// The address of an instance's name, made with its first use.

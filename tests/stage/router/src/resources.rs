@@ -252,6 +252,11 @@ impl Needs<'_> {
                     let snapshot = self.named("DBSnapshotIdentifier", "snapshot:");
                     snapshot.or(db).unwrap_or_else(|| self.arn("snapshot:*"))
                 }
+                "DescribeDBClusterSnapshots" => {
+                    let snapshot = self.named("DBClusterSnapshotIdentifier", "cluster-snapshot:");
+                    let cluster = self.named("DBClusterIdentifier", "cluster:");
+                    snapshot.or(cluster).unwrap_or_else(|| self.arn("cluster-snapshot:*"))
+                }
                 "DescribeDBParameterGroups" | "DescribeDBParameters" => self.named("DBParameterGroupName", "pg:").unwrap_or_else(|| self.arn("pg:*")),
                 // The ids in the ARNs of proxies and their groups are AWS's own: a policy can only hold a wildcard there.
                 "DescribeDBProxies" => self.arn("db-proxy:0ec5id"),
@@ -268,6 +273,10 @@ impl Needs<'_> {
             "AddTagsToResource" | "RemoveTagsFromResource" | "ListTagsForResource" => {
                 vec![self.call.text("ResourceName")?.to_owned()]
             }
+            "CopyDBClusterSnapshot" => ["TargetDBClusterSnapshotIdentifier", "SourceDBClusterSnapshotIdentifier"]
+                .into_iter()
+                .filter_map(|parameter| self.named(parameter, "cluster-snapshot:"))
+                .collect(),
             // As the service authorization reference has them: the instance is a resource of the second alone.
             "RegisterDBProxyTargets" => vec![self.arn("target-group:0ec5id")],
             "DeregisterDBProxyTargets" => {
@@ -287,8 +296,8 @@ impl Needs<'_> {
                 .collect(),
         };
         resources.extend(self.named("SourceDBInstanceIdentifier", "db:"));
-        // A replica has all three, and AWS asks for them too where the call leaves them to RDS, which takes the source's or the engine's.
-        let implied = (operation == "CreateDBInstanceReadReplica").then_some("default");
+        // An instance has all three, and AWS asks for them too where the call leaves them to RDS, which takes the source's or the engine's.
+        let implied = matches!(operation, "CreateDBInstance" | "CreateDBInstanceReadReplica").then_some("default");
         for (parameter, prefix) in [("DBParameterGroupName", "pg:"), ("OptionGroupName", "og:"), ("DBSubnetGroupName", "subgrp:")] {
             resources.extend(self.named(parameter, prefix).or_else(|| implied.map(|name| self.arn(&format!("{prefix}{name}")))));
         }

@@ -61,6 +61,9 @@ pub(crate) fn forbidden_in_failback(calls: &[Call], primary: &str) -> Vec<String
             "RebootDBInstance",
             "CreateDBInstanceReadReplica",
             "PromoteReadReplica",
+            "DescribeDBClusters",
+            "DescribeDBClusterSnapshots",
+            "CopyDBClusterSnapshot",
         ];
         let secrets = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "ReplicateSecretToRegions"];
         let allowed = among("PromoteReplica", "rds", &databases)

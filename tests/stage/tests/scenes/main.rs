@@ -4,6 +4,7 @@
 mod common;
 
 mod afterwards;
+mod aurora;
 mod by_hand;
 mod calls;
 mod crashes;

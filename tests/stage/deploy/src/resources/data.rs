@@ -111,22 +111,24 @@ pub(super) async fn put_secret(wanted: &Wanted<'_>, props: &mut Props) -> Result
 pub(super) async fn put_attachment(wanted: &Wanted<'_>, props: &mut Props) -> Result<Physical, ResourceError> {
     let (secret, target, kind) = (props.need("SecretId")?, props.need("TargetId")?, props.need("TargetType")?);
     props.end()?;
-    if kind != "AWS::RDS::DBInstance" {
-        return Err(ResourceError::Property("TargetType".to_owned()));
-    }
+    let (operation, parameter, host, database, identifier) = match kind.as_str() {
+        "AWS::RDS::DBInstance" => ("DescribeDBInstances", "DBInstanceIdentifier", "Address", "DBName", "dbInstanceIdentifier"),
+        "AWS::RDS::DBCluster" => ("DescribeDBClusters", "DBClusterIdentifier", "Endpoint", "DatabaseName", "dbClusterIdentifier"),
+        _ => return Err(ResourceError::Property("TargetType".to_owned())),
+    };
     let (rds, secrets) = (wanted.site.service("rds"), wanted.site.service("secretsmanager"));
-    let instance = rds.query(RDS, "DescribeDBInstances", &pairs([("DBInstanceIdentifier", &target)])).await?;
-    let text = |element: &str| rds.text("DescribeDBInstances", &instance, element);
+    let instance = rds.query(RDS, operation, &pairs([(parameter, target.as_str())])).await?;
+    let text = |element: &str| rds.text(operation, &instance, element);
     let answer = secrets.json(SECRETS, "GetSecretValue", &json!({ "SecretId": secret })).await?;
     let mut value: Value = serde_json::from_str(&secrets.field("GetSecretValue", &answer, "/SecretString")?).unwrap_or_default();
     let known = value.as_object_mut().ok_or_else(|| ResourceError::Property("SecretString".to_owned()))?;
     let port = text("Port")?.parse::<u16>().map_err(|_| ResourceError::Property("Endpoint.Port".to_owned()))?;
     known.extend([
         ("engine".to_owned(), text("Engine")?.into()),
-        ("host".to_owned(), text("Address")?.into()),
+        ("host".to_owned(), text(host)?.into()),
         ("port".to_owned(), port.into()),
-        ("dbname".to_owned(), text("DBName")?.into()),
-        ("dbInstanceIdentifier".to_owned(), target.into()),
+        ("dbname".to_owned(), text(database)?.into()),
+        (identifier.to_owned(), target.into()),
     ]);
     let value = value.to_string();
     let body = json!({ "SecretId": secret, "ClientRequestToken": token(wanted, Some(&value)), "SecretString": value });

@@ -7,6 +7,7 @@
 //! A type that is not here is an error that names it, and so is a property that a type does not use: a template must not mean more than
 //! what is deployed.
 
+mod aurora;
 mod balance;
 mod data;
 mod ecs;
@@ -121,6 +122,7 @@ impl Wanted<'_> {
 /// Types that are accepted and not created, each with the reason: no emulator of the stage could tell whether they are right. What they say is
 /// for AWS alone to confirm.
 pub const ACCEPTED: &[(&str, &str)] = &[
+    ("AWS::RDS::DBClusterParameterGroup", "the stage's PostgreSQL has settings of its own"),
     ("AWS::RDS::DBParameterGroup", "the stage's PostgreSQL has settings of its own"),
     ("AWS::RDS::DBSubnetGroup", "the stage's PostgreSQL listens on this machine, in no subnet"),
 ];
@@ -202,7 +204,10 @@ pub(crate) async fn put(wanted: &Wanted<'_>, kind: &str, properties: &Value) -> 
         "AWS::Lambda::Function" => lambda::put_function(wanted, &mut props).await,
         "AWS::Lambda::Permission" => lambda::put_permission(wanted, &mut props).await,
         "AWS::Logs::LogGroup" => watch::put_log_group(wanted, &mut props).await,
+        "AWS::RDS::DBCluster" => aurora::put_cluster(wanted, &mut props).await,
+        "AWS::RDS::DBInstance" if properties.get("DBClusterIdentifier").is_some() => aurora::put_member(wanted, &mut props).await,
         "AWS::RDS::DBInstance" => data::put_instance(wanted, &mut props).await,
+        "AWS::RDS::GlobalCluster" => aurora::put_global(wanted, &mut props).await,
         "AWS::Route53::HealthCheck" => route53::put_health_check(wanted, &mut props).await,
         "AWS::Route53::HostedZone" => route53::put_zone(wanted, &mut props).await,
         "AWS::Route53::RecordSet" => route53::put_record(wanted, &mut props).await,
@@ -261,7 +266,9 @@ pub(crate) async fn delete(site: &Site<'_>, kind: &str, physical: &Physical, pro
         "AWS::Lambda::Function" => lambda::delete_function(site, id).await,
         "AWS::Lambda::Permission" => lambda::delete_permission(site, id, &mut props).await,
         "AWS::Logs::LogGroup" => watch::delete_log_group(site, id).await,
+        "AWS::RDS::DBCluster" => aurora::delete_cluster(site, id).await,
         "AWS::RDS::DBInstance" => data::delete_instance(site, id).await,
+        "AWS::RDS::GlobalCluster" => aurora::delete_global(site, id).await,
         "AWS::Route53::HealthCheck" => route53::delete_health_check(site, id).await,
         "AWS::Route53::HostedZone" => route53::delete_zone(site, id).await,
         "AWS::Route53::RecordSet" => route53::delete_record(site, &mut props).await,

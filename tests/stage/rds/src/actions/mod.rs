@@ -1,6 +1,7 @@
 //! The operations: each reads its parameters, judges them as RDS does, changes the records and starts the job that follows.
 //! Every refusal stands before the first change.
 
+mod clusters;
 mod delete;
 mod modify;
 mod proxies;
@@ -8,7 +9,8 @@ mod snapshots;
 mod tags;
 
 use crate::Inner;
-use crate::describe::arn;
+use crate::cluster::Member;
+use crate::describe::{View, arn};
 use crate::fault::{Fault, PromotionFault};
 use crate::instance::{Login, source};
 use crate::page::Page;
@@ -22,6 +24,7 @@ type Answer = Result<Option<Xml>, Fault>;
 
 pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, params: Params) -> Answer {
     match action {
+        "CreateDBInstance" if params.has("DBClusterIdentifier") => clusters::add_instance(inner, region, params),
         "CreateDBInstance" => create(inner, region, params).await,
         "CreateDBInstanceReadReplica" => create_replica(inner, region, params).await,
         "DescribeDBInstances" => describe(inner, region, params).await,
@@ -40,6 +43,14 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
         "DescribeDBSnapshots" => snapshots::describe(inner, region, params),
         "DeleteDBSnapshot" => snapshots::delete(inner, region, params),
         "RestoreDBInstanceFromDBSnapshot" => snapshots::restore(inner, region, params).await,
+        "CreateGlobalCluster" => clusters::create_global(inner, region, params),
+        "DescribeGlobalClusters" => clusters::describe_globals(inner, params),
+        "FailoverGlobalCluster" => clusters::fail_over(inner, region, params),
+        "SwitchoverGlobalCluster" => clusters::switch_over(inner, region, params),
+        "CreateDBCluster" => clusters::create(inner, region, params),
+        "DescribeDBClusters" => clusters::describe(inner, region, params),
+        "DescribeDBClusterSnapshots" => clusters::describe_snapshots(inner, region, params),
+        "CopyDBClusterSnapshot" => clusters::copy_snapshot(inner, region, params),
         "AddTagsToResource" => tags::add_tags(inner, region, params),
         "RemoveTagsFromResource" => tags::remove_tags(inner, region, params),
         "ListTagsForResource" => tags::list_tags(inner, region, params),
@@ -138,8 +149,9 @@ fn quotas(inner: &Arc<Inner>, region: &str, params: Params) -> Answer {
     params.finish()?;
     let (instances, storage) = {
         let state = inner.lock();
-        let here = state.instances.iter().filter(|(key, _)| key.region == region);
-        here.fold((0_u64, 0_u64), |(instances, storage), (_, instance)| (instances + 1, storage + u64::from(instance.record.storage)))
+        let here = state.instances.iter().filter(|(key, instance)| key.region == region && !instance.record.cluster);
+        let members = state.members.keys().filter(|key| key.region == region).count() as u64;
+        here.fold((members, 0_u64), |(instances, storage), (_, instance)| (instances + 1, storage + u64::from(instance.record.storage)))
     };
     let mut xml = Xml::default();
     xml.list("AccountQuotas", "AccountQuota", [("DBInstances", instances, 40), ("AllocatedStorage", storage, 100_000)], |xml, (name, used, max)| {
@@ -158,12 +170,21 @@ async fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answe
     let mut keys: Vec<Key> = match wanted {
         Some(name) => {
             let key = key_of(region, &name)?;
-            inner.lock().get(&key)?;
+            let state = inner.lock();
+            if !state.members.contains_key(&key) {
+                state.get(&key)?;
+            }
             vec![key]
         }
-        None => inner.lock().instances.keys().filter(|key| key.region == region).cloned().collect(),
+        None => inner.lock().told_as_instances(region),
     };
     for (name, values) in filters {
+        if name == "db-cluster-id" {
+            let named = values.iter().map(|value| Key::new(region, value)).collect::<Vec<Key>>();
+            let state = inner.lock();
+            keys.retain(|key| state.members.get(key).is_some_and(|member| named.contains(&member.cluster)));
+            continue;
+        }
         if name != "db-instance-id" {
             return Err(Fault::invalid_value(format!("Unrecognized filter name: {name}")));
         }
@@ -173,12 +194,25 @@ async fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answe
     let (keys, marker) = page.of(keys, |key| &key.id);
     let mut views = Vec::new();
     for key in &keys {
-        views.extend(inner.view(key).await);
+        let member = inner.lock().members.get(key).cloned();
+        match member {
+            Some(member) => views.push(Told::Member(member)),
+            None => views.extend(inner.view(key).await.map(Told::Instance)),
+        }
     }
     let mut xml = Xml::default();
     xml.optional("Marker", marker);
-    xml.list("DBInstances", "DBInstance", &views, |xml, view| view.write(xml));
+    xml.list("DBInstances", "DBInstance", &views, |xml, view| match view {
+        Told::Instance(view) => view.write(xml),
+        Told::Member(member) => member.write(xml),
+    });
     Ok(Some(xml))
+}
+
+/// An instance of RDS, or one of an Aurora cluster: one call tells of both.
+enum Told {
+    Instance(View),
+    Member(Member),
 }
 
 async fn promote(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
@@ -284,6 +318,7 @@ fn new_record(inner: &Inner, key: &Key) -> Record {
         placement: Placement::default(),
         renaming_to: None,
         source: None,
+        cluster: false,
     }
 }
 
@@ -338,6 +373,10 @@ fn source_key(region: &str, name: &str) -> Result<Key, Fault> {
     }
     match name.split(':').collect::<Vec<_>>()[..] {
         [_, _, "rds", region, _, "db", id] => Ok(Key::new(region, id)),
-        _ => Err(Fault::invalid_value(format!("Invalid resource name: {name}"))),
+        _ => Err(unreadable(name)),
     }
+}
+
+fn unreadable(name: &str) -> Fault {
+    Fault::invalid_value(format!("Invalid resource name: {name}"))
 }

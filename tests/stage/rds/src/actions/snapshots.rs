@@ -45,6 +45,7 @@ pub(super) fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> 
     }
     let found = state.snapshots.values().filter(|snapshot| {
         snapshot.key.region == region
+            && !snapshot.of.cluster
             && wanted.as_ref().is_none_or(|key| snapshot.key == *key)
             && of.as_ref().is_none_or(|key| snapshot.of.key == *key)
     });

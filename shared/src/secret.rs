@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::Value;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::ports::LoginError;
 use crate::state::Endpoint;
@@ -51,8 +51,8 @@ pub struct BadSecret;
 impl SecretValue {
     /// Parses the secret's string. The error says nothing of it: serde's would quote the place where it broke.
     pub fn parse(text: &str) -> Result<SecretValue, BadSecret> {
-        let Fields(fields) = serde_json::from_str(text).map_err(|_| BadSecret)?;
-        Ok(SecretValue { fields })
+        let Fields(value) = serde_json::from_str(text).map_err(|_| BadSecret)?;
+        Ok(value)
     }
 
     /// The JSON text, for Secrets Manager alone.
@@ -228,11 +228,19 @@ impl fmt::Debug for SecretValue {
     }
 }
 
-impl Drop for SecretValue {
-    fn drop(&mut self) {
+impl Zeroize for SecretValue {
+    fn zeroize(&mut self) {
         self.fields.iter_mut().for_each(|(_, value)| wipe(value));
     }
 }
+
+impl Drop for SecretValue {
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for SecretValue {}
 
 fn wipe(value: &mut Value) {
     match value {
@@ -249,8 +257,9 @@ pub fn arn_in(arn: &str, region: &str) -> String {
     parts.join(":")
 }
 
-/// An object in its written order, which serde_json's own map would sort away.
-struct Fields(Vec<(String, Value)>);
+/// An object in its written order, which serde_json's own map would sort away. What was read of one that breaks off in the
+/// middle is wiped as well.
+struct Fields(SecretValue);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
@@ -263,15 +272,15 @@ impl<'de> Deserialize<'de> for Fields {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields: Vec<(String, Value)> = Vec::new();
+                let mut read = SecretValue { fields: Vec::new() };
                 while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    if fields.iter().any(|(held, _)| *held == key) {
+                    if read.get(&key).is_some() {
                         // Two values under one key: which of them a reader takes is its own secret.
                         return Err(A::Error::custom("a key twice"));
                     }
-                    fields.push((key, value));
+                    read.fields.push((key, value));
                 }
-                Ok(Fields(fields))
+                Ok(Fields(read))
             }
         }
         deserializer.deserialize_map(InOrder)
@@ -386,9 +395,11 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_overwritten_or_dropped_is_wiped() {
-        let mut held = Value::Array(vec![Value::from("hunter2"), serde_json::json!({ "deep": "hunter2" })]);
-        wipe(&mut held);
-        assert_eq!(held, serde_json::json!(["", { "deep": "" }]));
+    fn a_value_that_is_dropped_is_wiped_however_deep_a_text_lies_in_it() {
+        fn is_wiped_when_dropped<T: ZeroizeOnDrop>(_: &T) {}
+        let mut held = value(r#"{"password":"hunter2","list":["hunter2",{"deep":"hunter2"}],"port":5432}"#);
+        is_wiped_when_dropped(&held);
+        held.zeroize();
+        assert_eq!(held.to_json().as_str(), r#"{"password":"","list":["",{"deep":""}],"port":5432}"#);
     }
 }

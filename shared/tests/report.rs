@@ -270,3 +270,28 @@ fn what_was_really_lost_stands_beside_the_estimate_once_it_was_counted() {
     let read: Report = serde_json::from_str(&report.json().expect("JSON")).expect("a report");
     assert_eq!(read, report);
 }
+
+#[test]
+fn the_window_of_a_single_user_is_measured_and_alternating_users_have_none() {
+    let (mut snapshot, run) = failover(Some(12.0));
+    let single = PLAN.replacen("admin = \"shop/orders/admin\"", "users = \"single\"", 1);
+    let single = Plan::parse(&single).expect("a good plan");
+    let windows = |plan: &Plan, snapshot: &Snapshot| Report::build(plan, snapshot, &run, &[]).measured.windows;
+    let step = SecretStep { rotation_called_at: Some(at(200)), ..SecretStep::default() };
+    let steps = [
+        (SecretStep { rotated_at: Some(at(204)), tested_at: Some(at(205)), ..step.clone() }, Some(4.0)),
+        // Given up, and what works was put back and tested.
+        (SecretStep { failed: Some("it did not end".to_owned()), tested_at: Some(at(230)), ..step.clone() }, Some(30.0)),
+        (step, None),
+    ];
+    for (step, expected) in steps {
+        snapshot.progress.rotation.secrets.insert("shop/orders/app".to_owned(), step);
+        let [window] = &windows(&single, &snapshot)[..] else { panic!("one window") };
+        assert_eq!((window.from, window.seconds), (at(200), expected));
+        assert_eq!(windows(&plan(), &snapshot), [], "alternating users");
+        let shown = page(&Report::build(&single, &snapshot, &run, &[]));
+        assert!(shown.contains("Logins of shop/orders/app refused at most"));
+    }
+    snapshot.progress.rotation.secrets.insert("shop/orders/app".to_owned(), SecretStep::default());
+    assert_eq!(windows(&single, &snapshot), [], "not rotated");
+}

@@ -60,3 +60,31 @@ fn each_failure_of_a_database_has_a_test_that_exists() {
     }
     assert_eq!(missing(&tests_named(&text, SECTION)), [""; 0], "docs/databases.md names tests that are not there");
 }
+
+/// Code that stands on its own in a document, with the file that it says it is from.
+fn snippets(text: &str) -> Vec<(&str, &str)> {
+    let blocks = text.split("```rust\n").skip(1).zip(text.split("```rust\n"));
+    blocks
+        .map(|(block, before)| {
+            let from =
+                before.trim_end().rsplit('\n').next().and_then(|line| line.strip_prefix("From `")?.strip_suffix("`:")).expect("where it is from");
+            (from, block.split("```").next().unwrap_or_default())
+        })
+        .collect()
+}
+
+/// Lines without their indentation.
+fn lines(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", line.trim())).collect()
+}
+
+#[test]
+fn the_code_that_applications_are_shown_is_that_of_the_stages_application() {
+    let text = read("docs/applications.md");
+    let snippets = snippets(&text);
+    assert!(snippets.len() >= 5, "only {} were found", snippets.len());
+    for (from, code) in snippets {
+        assert!(lines(&read(from)).contains(&lines(code)), "docs/applications.md shows what is not in {from}:\n{code}");
+    }
+    assert_eq!(missing(&tests_named(&text, "How it is tested")), [""; 0], "docs/applications.md names tests that are not there");
+}

@@ -187,4 +187,8 @@ async fn an_old_writer_that_cannot_be_fenced_is_reported_each_minute_and_gets_no
     let standing = Standing::of(&control.world);
     assert_eq!((standing.fences["orders"].clone(), standing.stop, standing.users), (vec!["sg-database".to_owned()], true, Place::Standby));
     assert!(control.world.calls.count("rds:ModifyDBInstance") >= before + 9, "it is tried each minute");
+    let fence = control.world.journal.snapshot().progress.traffic.fenced["orders"].clone();
+    assert!(fence.attempts >= 9 && fence.done_at.is_none() && fence.last.contains("is not fenced yet"), "and each minute it is reported: {fence:?}");
+    let age = control.world.now().duration_since(fence.last_at.expect("an attempt"));
+    assert!(age <= minutes(2), "the last report is {age:#} old");
 }

@@ -21,7 +21,17 @@ pub fn standing(view: &View) -> BTreeMap<&'static str, (f64, &'static str)> {
     values.extend(
         view.snapshot.memory.readiness.as_ref().filter(|_| !is_shown(view)).map(|seen| ("BlockingFindings", (f64::from(seen.blocking), "Count"))),
     );
+    values.extend(unfenced(view).map(|writers| ("UnfencedWriters", (writers as f64, "Count"))));
     values
+}
+
+/// Old writers that nobody saw fenced since the failover: each may take rows from whoever does not go by users' name. They are
+/// out of that, so it is no alarm of its own: while their Region is dark nothing else is possible. In peace there is no number.
+fn unfenced(view: &View) -> Option<usize> {
+    let failed_over = view.snapshot.head.run.as_ref().is_some_and(|run| run.mode == Mode::Failover);
+    let fenced = &view.snapshot.progress.traffic.fenced;
+    let open = |name: &String| fenced.get(name).is_none_or(|step| step.done_at.is_none());
+    (failed_over && view.standby_serves()).then(|| view.plan.databases.iter().filter(|database| open(&database.name)).count())
 }
 
 /// Minutes in which somebody should have looked whether a failover would work. While a run is open or the standby serves nobody

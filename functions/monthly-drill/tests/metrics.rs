@@ -10,7 +10,7 @@ use monthly_drill::standing;
 use relight::nudge::{Desk, Next, View, Work, WorkError};
 use relight::ports::Journal;
 use relight::run::{Mode, Phase};
-use relight::state::{Head, Key, Lease, Memory, Obligation, Owed, Place};
+use relight::state::{FenceStep, Head, Key, Lease, Memory, Obligation, OfRun, Owed, Part, Place, TrafficProgress};
 use serde_json::json;
 
 fn owe(scene: &Scene, what: Owed, deadline: Timestamp) {
@@ -38,6 +38,28 @@ async fn what_a_hanging_drill_owes_is_overdue() {
         owe_all(&scene);
         assert_eq!(overdue(&scene), 3.0, "{phase:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_writer_is_counted_with_each_tick_until_it_was_seen_fenced() {
+    let counted = |scene: &Scene| standing(&scene.view()).get("UnfencedWriters").map(|(count, _)| *count);
+    let scene = Scene::new(Mode::Failover, Phase::Active);
+    let head = scene.view().snapshot.head;
+    scene.world.journal.set(Key::Head, json!(Head { serving: Place::Primary, ..head.clone() }));
+    assert_eq!(counted(&scene), None, "the primary serves");
+    scene.world.journal.set(Key::Head, json!(Head { serving: Place::Standby, ..head }));
+    let databases = scene.view().plan.databases.len();
+    assert_eq!(counted(&scene), Some(databases as f64));
+    let fenced = |done_at: Option<Timestamp>| {
+        let step = FenceStep { done_at, attempts: 3, ..FenceStep::default() };
+        let fenced = scene.view().plan.databases.iter().map(|database| (database.name.clone(), step.clone())).collect();
+        let progress = TrafficProgress { fenced, ..TrafficProgress::default() };
+        scene.world.journal.set(Key::Progress(Part::Traffic), json!(OfRun { run: scene.run().id, progress }));
+    };
+    fenced(None);
+    assert_eq!(counted(&scene), Some(databases as f64), "an attempt is no fence");
+    fenced(Some(scene.world.now()));
+    assert_eq!(counted(&scene), Some(0.0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,6 +67,6 @@ async fn another_ones_target_is_not_touched() {
 async fn a_drill_touches_no_proxy() {
     let mut scene = Scene::with_plan(&plan(), Mode::Drill, Phase::Activating);
     scene.ticks(6).await;
-    assert!(scene.promotion().copies["users"].promoted_at.is_some());
+    assert!(scene.promotion().copies["users"].available_at.is_some());
     assert!(scene.world.calls.log().iter().all(|call| !call.operation.contains("Proxy")));
 }

@@ -113,6 +113,13 @@ fn tiles(report: &Report) -> Markup {
             @if let Some(lost) = &report.measured.lost {
                 div .tile { span .soft { "Really lost, by comparing both databases" } b { (lost.rows) " rows" } span .soft { "written within " (seconds(lost.seconds)) } }
             }
+            @for window in &report.measured.windows {
+                div .tile {
+                    span .soft { "Logins of " (window.secret) " refused at most" }
+                    b { (window.seconds.map_or("not over yet".to_owned(), seconds)) }
+                    span .soft { "a single user, from the call of its rotation to its end" }
+                }
+            }
             div .tile { span .soft { "From the first evidence to the first request" } b { (first_request(report).map_or("none".to_owned(), seconds)) } span .soft { (report.calls.values().sum::<u32>()) " requests to AWS in all" } }
         }
     }

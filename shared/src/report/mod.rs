@@ -6,6 +6,7 @@
 mod home;
 mod html;
 mod readiness;
+mod windows;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use crate::state::{CopyComparison, Snapshot};
 pub use home::RowsLeft;
 pub use html::page;
 pub use readiness::{ReadinessReport, readiness_page};
+pub use windows::Window;
 
 const ROWS_UNKNOWN: &str = "how many rows were lost: that is counted when the old primary can be read again";
 
@@ -89,6 +91,9 @@ pub struct Measured {
     /// How long a failback's writes paused, until users were home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_pause_seconds: Option<f64>,
+    /// When logins of secrets with a single user may have been refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
     /// What was really lost, once both databases have been compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
@@ -236,6 +241,7 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
             .collect(),
         writable_seconds: took,
         write_pause_seconds: write_pause(progress, run).map(|paused| paused.as_secs_f64()),
+        windows: windows::windows(plan, snapshot, run),
         lost: None,
     }
 }

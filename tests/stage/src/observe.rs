@@ -74,7 +74,7 @@ impl Stage {
         for region in [PRIMARY, STANDBY] {
             let clients = self.clients(region);
             let (services, targets, groups, instances, secrets) =
-                tokio::try_join!(services(&clients), targets(&clients), groups(&clients), instances(&clients), secrets(&clients))?;
+                tokio::try_join!(services(&clients), targets(&clients), groups(&clients), instances(&clients), Box::pin(secrets(&clients)))?;
             for (kind, rows) in [("service", services), ("target", targets), ("group", groups), ("instance", instances), ("secret", secrets)] {
                 state.extend(rows.into_iter().map(|(name, row)| (format!("{region} {kind} {name}"), row)));
             }
@@ -167,8 +167,14 @@ async fn secrets(clients: &crate::aws::Clients) -> Result<Rows, Error> {
     for secret in answer.secret_list() {
         let name = secret.name().unwrap_or_default();
         let value = clients.secrets.get_secret_value().secret_id(name).send().await.map_err(Error::part("reading a secret"))?;
+        let policy = clients.secrets.get_resource_policy().secret_id(name).send().await.map_err(Error::part("reading a secret's policy"))?;
+        let tags: BTreeMap<&str, &str> = secret.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?))).collect();
         // The version tells whether the value changed; the value itself is nobody's business.
-        rows.push((name.to_owned(), json!({ "version": value.version_id(), "rotation": secret.rotation_enabled() })));
+        let (version, rotation) = (value.version_id(), secret.rotation_enabled());
+        rows.push((
+            name.to_owned(),
+            json!({ "arn": secret.arn(), "version": version, "rotation": rotation, "tags": tags, "policy": policy.resource_policy() }),
+        ));
     }
     Ok(rows)
 }

@@ -160,7 +160,7 @@ fn finish(activation: &Activation<'_>, instance: &Instance) -> Decision<Promotio
         true => InstanceChange { parameter_group: group.cloned(), ..InstanceChange::default() },
         false => at_last.clone(),
     };
-    if !proven_and_open(activation.plan, snapshot, &database.name) {
+    if !proven_and_open(activation.plan, snapshot, &database.name) || rotating(activation.plan, snapshot, &database.name) {
         return Decision::Wait(ActivationWait::Last { what: what() });
     }
     if let Some(hold) = held(&snapshot.head, *now) {
@@ -230,6 +230,14 @@ fn proven_and_open(plan: &Plan, snapshot: &Snapshot, database: &str) -> bool {
     proven && snapshot.progress.traffic.opened_at.is_some()
 }
 
+/// Whether a rotation at the database is under way, or about to begin: a restart would break it off. It ends by itself, if by failing.
+fn rotating(plan: &Plan, snapshot: &Snapshot, database: &str) -> bool {
+    plan.secrets.iter().filter(|secret| secret.database == database && secret.rotate).any(|secret| {
+        let step = snapshot.progress.rotation.secrets.get(&secret.name);
+        step.is_some_and(|step| step.repointed_at.is_some() && step.rotated_at.is_none() && step.failed.is_none())
+    })
+}
+
 fn held(head: &Head, now: Timestamp) -> Option<&HoldSwitch> {
     head.hold.as_ref().filter(|hold| now < hold.until)
 }
@@ -250,7 +258,9 @@ pub enum ActivationWait {
     Proxy(ProxyWait),
     #[error("{replica} gets {what}; it is {status}")]
     Changing { replica: String, what: InstanceChange, status: String },
-    #[error("{what}: last, since it restarts the database or slows it down; the database must be proven and traffic open before")]
+    #[error(
+        "{what}: last, since it restarts the database or slows it down; the database must be proven, traffic open and its secrets rotated before"
+    )]
     Last { what: InstanceChange },
     #[error(
         "{what}; that takes {minutes} min, the plan's step_deadline is {deadline:#}: look at the instance's events, and promote it by hand where RDS has given up; Relight goes on from there"

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_application_behind_a_proxy_and_its_admin_before_it_are_of_one_database() {
-        let proxied = value(r#"{"host":"proxy","username":"app","relight_direct":"db:5432","masterarn":"arn:admin"}"#);
+        let proxied = value(r#"{"host":"proxy","username":"app","password":"old","relight_direct":"db:5432","masterarn":"arn:admin"}"#);
         let named = |name: &str| Described { name: name.to_owned(), ..Described::default() };
         let admin = |host: &str| value(&format!(r#"{{"host":"{host}","username":"root"}}"#));
         assert_eq!(check_admin(&named("app"), &proxied, &named("admin"), &admin("db")), Ok(()));

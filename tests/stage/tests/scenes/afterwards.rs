@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use aws_sdk_rds::types::DbInstance;
+use jiff::Timestamp;
 use relight::run::Phase;
 use relight_stage::observe::until;
 use relight_stage::{Options, PRIMARY, STANDBY, Stage};
+use stage_app::load::{self, Load, Record};
 
 use crate::common::with_stage;
 use crate::failover::{assert_calls, assert_promoted_once};
@@ -44,6 +46,8 @@ async fn the_promoted_database_becomes_what_the_plan_says_and_an_old_writer_that
 
         until("applications behind the proxy", Duration::from_secs(60), async || through_the_proxy(stage).await).await?;
 
+        let users = Load::start(load::Settings::new(stage.dns_addr(), &stage.workload.plan.traffic.record));
+        let returned = Timestamp::now();
         stage.return_primary().await?;
         let quarantine = stage.workload.plan.databases[0].quarantine_security_group.clone().unwrap_or_default();
         // Tried each minute, here as in AWS.
@@ -54,6 +58,7 @@ async fn the_promoted_database_becomes_what_the_plan_says_and_an_old_writer_that
         })
         .await?;
         assert!(stage.is_stopped().await?, "and its users are kept off it");
+        only_the_standby_served(returned, &users.stop().await);
         assert_calls(stage, run.opened_at);
         assert_promoted_once(stage).await
     })
@@ -78,6 +83,14 @@ async fn through_the_proxy(stage: &Stage) -> Result<(), String> {
     let history = format!("{:?}", stage.history(&run.id).await.map_err(|error| error.to_string())?);
     assert!(history.contains("takes writes through its proxy, with shop/orders/app"), "{history}");
     if history.contains("rotated: the new version is AWSCURRENT") { Ok(()) } else { Err("not rotated yet".to_owned()) }
+}
+
+/// Both Regions run, and nobody reached the one that came back.
+fn only_the_standby_served(returned: Timestamp, records: &[Record]) {
+    let since: Vec<&Record> = records.iter().filter(|record| record.sent_at > returned && record.ok).collect();
+    let elsewhere: Vec<&&Record> = since.iter().filter(|record| record.region.as_deref() != Some(STANDBY)).collect();
+    println!("{} requests were answered while the old primary ran beside the standby, {} elsewhere", since.len(), elsewhere.len());
+    assert!(since.len() > 100 && elsewhere.is_empty(), "{} answers, elsewhere: {elsewhere:#?}", since.len());
 }
 
 fn is(wanted: &str, found: &str) -> Result<(), String> {

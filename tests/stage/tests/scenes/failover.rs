@@ -15,6 +15,7 @@ use stage_router::{Fault, FaultKind};
 
 use crate::calls::{assert_found_in_failover, forbidden, promotions, refused_by_iam};
 use crate::common::with_stage;
+use crate::logins::{Attempt, How, LogsIn, ask_for_a_single_user};
 use crate::passwords::{Passwords, assert_kept};
 
 /// How long an old address is tried: the shop keeps a login for five seconds; a request that read it last may wait a second
@@ -51,14 +52,18 @@ async fn primary_dies_and_the_standby_serves_with_no_more_lost_than_estimated() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_but_the_standby_is_dark_and_it_serves_all_the_same() {
+async fn everything_but_the_standby_is_dark_and_a_single_user_is_refused_within_the_window_alone() {
     with_stage(Options::default(), async |stage| {
+        ask_for_a_single_user(stage).await?;
+        // It reads often: who keeps a secret for longer than the window may not meet it.
+        let application = LogsIn::at(stage, &[STANDBY], Duration::from_millis(300));
         // No alarm, no control plane of DNS, no metric of a health check: what is left is the probe and what DNS answers.
         stage.router.dark(HEALTH, true);
         let outcome = scenes::failover(stage).await?;
         assert_end(stage, &outcome).await?;
         let alarm = &outcome.snapshot.evidence.observers.get("alarm").map(|seen| seen.word);
         assert_ne!(*alarm, Some(Word::Down), "nobody heard the alarm");
+        assert_refused_within_the_window(&outcome, &application.stop().await);
         Ok(())
     })
     .await;
@@ -86,6 +91,27 @@ async fn the_operator_fails_over_from_a_healthy_primary_and_stop_alone_moves_its
         assert_promoted_once(stage).await
     })
     .await;
+}
+
+/// The report says how long a single user may have been refused, and nobody was at another time.
+fn assert_refused_within_the_window(outcome: &FailoverOutcome, attempts: &[Attempt]) {
+    let [window] = outcome.report.measured.windows.as_slice() else { panic!("one window is measured: {:?}", outcome.report.measured.windows) };
+    let until = window.until.expect("the rotation ended before the report");
+    let seconds = window.seconds.expect("its length");
+    println!("the window of {}: {seconds} s", window.secret);
+    assert!(seconds > 0.0 && seconds < 20.0, "{window:?}");
+    let step = &outcome.snapshot.progress.rotation.secrets[&window.secret];
+    assert_eq!((Some(window.from), Some(until)), (step.rotation_called_at, step.rotated_at));
+
+    let repointed = step.repointed_at.expect("repointed");
+    let since: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.began >= repointed).collect();
+    let refused: Vec<&&Attempt> = since.iter().filter(|attempt| attempt.how == How::Refused).collect();
+    let outside: Vec<&&&Attempt> = refused.iter().filter(|attempt| attempt.ended < window.from || attempt.began > until).collect();
+    println!("{} logins from the repointing on, {} refused", since.len(), refused.len());
+    assert!(outside.is_empty(), "refused outside of {window:?}: {outside:#?}");
+    assert!(since.iter().any(|attempt| attempt.met_a_refusal()), "the old password died: somebody met that");
+    assert!(since.iter().any(|attempt| attempt.began > until && attempt.how == How::In), "and the new one works");
+    assert!(since.len() > 50, "only {} logins", since.len());
 }
 
 /// What each failover must come to.

@@ -11,6 +11,7 @@ mod crashes;
 mod drill;
 mod failback;
 mod failover;
+mod logins;
 mod passwords;
 mod readiness;
 mod recovers;

@@ -227,10 +227,12 @@ fn one(store: &mut Store, call: &Parsed) -> Result<Value, Fault> {
         }
         "PutResourcePolicy" => {
             secret.policy = call.text("ResourcePolicy").map(str::to_owned);
+            secret.changed_now();
             Ok(named)
         }
         "DeleteResourcePolicy" => {
             secret.policy = None;
+            secret.changed_now();
             Ok(named)
         }
         _ => {

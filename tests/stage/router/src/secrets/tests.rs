@@ -134,6 +134,31 @@ fn a_replica_that_was_cut_loose_keeps_its_value_and_takes_writes() {
 }
 
 #[test]
+fn arn_policy_and_tags_are_the_replicas_own_once_it_stands_alone_and_the_primarys_again_when_forced() {
+    let aws = Aws::replicated();
+    let tag = |region: &str, value: &str| {
+        let owner = json!([{"Key": "owner", "Value": value}]);
+        aws.ok(region, "TagResource", json!({"SecretId": "db", "Tags": owner}));
+        aws.ok(region, "PutResourcePolicy", json!({"SecretId": "db", "ResourcePolicy": format!("policy of {value}")}));
+    };
+    let stands = |region: &str| {
+        let described = aws.ok(region, "DescribeSecret", json!({"SecretId": "db"}));
+        let policy = aws.ok(region, "GetResourcePolicy", json!({"SecretId": "db"}))["ResourcePolicy"].clone();
+        (described["ARN"].clone(), described["Tags"][0]["Value"].clone(), policy)
+    };
+    tag(EAST, "home");
+    let replica = stands(WEST);
+    assert_eq!((&replica.1, &replica.2), (&json!("home"), &json!("policy of home")), "a replica has its primary's");
+    aws.ok(WEST, "StopReplicationToReplica", json!({"SecretId": "db"}));
+    assert_eq!(stands(WEST), replica, "nothing of it changes");
+    tag(EAST, "home, later");
+    assert_eq!(stands(WEST), replica, "nothing of it follows any more");
+    let again = json!({"SecretId": "db", "AddReplicaRegions": [{"Region": WEST}], "ForceOverwriteReplicaSecret": true});
+    aws.ok(EAST, "ReplicateSecretToRegions", again);
+    assert_eq!(stands(WEST), (replica.0, json!("home, later"), json!("policy of home, later")));
+}
+
+#[test]
 fn a_primary_that_was_dark_does_not_overwrite_what_was_cut_loose_meanwhile() {
     let mut aws = Aws::replicated();
     aws.dark.insert(EAST.to_owned());

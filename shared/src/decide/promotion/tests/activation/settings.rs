@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ports::ParameterGroup;
-use crate::state::RestartStep;
+use crate::state::{RestartStep, SecretStep};
 
 /// All that a plan can ask for.
 fn full() -> Plan {
@@ -107,4 +107,22 @@ fn a_hold_keeps_a_parameter_group_from_restarting_the_writer() {
     situation.snapshot.head.hold = hold();
     let waits = grouped("orders-serving", "pending-reboot", writer());
     assert!(matches!(situation.decide_by(full(), Some(&waits)), Decision::Wait(ActivationWait::Held { .. })));
+}
+
+#[test]
+fn no_rotation_is_broken_off_by_a_restart() {
+    let mut situation = Situation::in_service();
+    let step = |rotated_at, failed: Option<&str>| SecretStep {
+        repointed_at: Some(ago(3)),
+        rotated_at,
+        failed: failed.map(str::to_owned),
+        ..SecretStep::default()
+    };
+    let mut decided = |step: SecretStep| {
+        situation.snapshot.progress.rotation.secrets.insert("orders-app".to_owned(), step);
+        situation.decide(Some(&writer()))
+    };
+    assert!(matches!(decided(step(None, None)), Decision::Wait(ActivationWait::Last { .. })));
+    assert_eq!(decided(step(Some(ago(1)), None)), act(PromotionStep::Change(to_class())));
+    assert_eq!(decided(step(None, Some("it failed"))), act(PromotionStep::Change(to_class())), "one that failed is over, too");
 }

@@ -383,7 +383,6 @@ async fn the_way_home_calls_the_primary_region_for_nothing_that_is_not_on_its_li
         "rds:DescribeDBInstances",
         "rds:DescribeDBSnapshots",
         "rds:ModifyDBInstance",
-        "rds:RebootDBInstance",
         "rds:PromoteReadReplica",
         "secretsmanager:DescribeSecret",
         "secretsmanager:GetSecretValue",

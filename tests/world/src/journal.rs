@@ -52,7 +52,7 @@ pub const NEWER: &str = "weather";
 /// The item that a newer version writes.
 pub const NEWER_ITEM: &str = "progress#sundial";
 /// What holds things by their names is no thing itself: no version writes a field into it, and the names differ from run to run.
-pub const BY_NAME: [&str; 17] = [
+pub const BY_NAME: [&str; 18] = [
     "resources",
     "databases",
     "copies",
@@ -66,6 +66,7 @@ pub const BY_NAME: [&str; 17] = [
     "observers",
     "promotion_seconds",
     "replicas",
+    "takeovers",
     "left_writers",
     "logins",
     "heartbeats",

@@ -5,7 +5,8 @@ use std::time::Duration;
 use relight::ports::EntryKind;
 use relight::run::{Mode, Phase, Run};
 use relight_stage::observe::until;
-use relight_stage::{Error, Options, Stage};
+use relight_stage::{Error, Options, STANDBY, Stage};
+use stage_router::{Fault, FaultKind};
 
 use crate::calls::{promotions, refused_by_iam};
 use crate::common::with_stage;
@@ -54,6 +55,10 @@ async fn an_unknown_lag_is_refused_and_a_stand_down_gives_everything_back() {
 async fn refused(stage: &Stage, sentence: &str) -> Result<Run, Error> {
     // Two samples of the lag, as in any life before a failure.
     tokio::time::sleep(stage.speed.shortened(60) * 2).await;
+    // The replica here is seconds behind and would say so. Who cannot find it cannot ask it: the metric alone is left.
+    let unfound =
+        Fault::new(FaultKind::Fail).service("rds").operation("DescribeDBInstances").region(STANDBY).caller(&stage.function("rotate-secret")?);
+    stage.router.fault(unfound.times(1000));
     stage.lose_primary().await;
     let run = until("a refusal", Duration::from_secs(60), async || {
         let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;

@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 const NAME: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
+const LOOKS: usize = 10;
 
 /// Whether the socket at `peer` belongs to a process of one of these functions. What cannot be read is not admitted.
 pub(crate) fn is_one_of(functions: &BTreeSet<String>, peer: SocketAddr) -> bool {
     if functions.is_empty() {
         return false;
     }
-    let Some(socket) = socket_at(peer) else { return false };
+    // A table that changes while it is read can leave a line out.
+    let Some(socket) = (0..LOOKS).find_map(|_| socket_at(peer)) else { return false };
     let Ok(processes) = std::fs::read_dir("/proc") else { return false };
     // The environment first: few processes are functions, and to look through the files of all of them would take longer.
     let ours = processes.flatten().map(|process| process.path()).filter(|process| function_of(process).is_some_and(|name| functions.contains(&name)));

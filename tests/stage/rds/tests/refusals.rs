@@ -60,7 +60,7 @@ async fn each_wrong_request_gets_the_code_of_rds() {
     assert_eq!(refusal(primary.describe_db_instances().max_records(5).send().await), code("InvalidParameterValue"));
     let filter = aws_sdk_rds::types::Filter::builder().name("engine").values("postgres").build();
     assert_eq!(refusal(primary.describe_db_instances().filters(filter).send().await), code("InvalidParameterValue"));
-    assert_eq!(refusal(primary.describe_db_clusters().send().await), code("InvalidAction"), "said, not guessed");
+    assert_eq!(refusal(primary.describe_db_engine_versions().send().await), code("InvalidAction"), "said, not guessed");
     let elsewhere = standby.list_tags_for_resource().resource_name(arn(PRIMARY, "orders")).send().await;
     assert_eq!(refusal(elsewhere), code("InvalidParameterValue"));
 

@@ -9,28 +9,40 @@ use std::path::Path;
 const NAME: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
 const LOOKS: usize = 10;
 
-/// Whether the socket at `peer` belongs to a process of one of these functions. What cannot be read is not admitted.
-pub(crate) fn is_one_of(functions: &BTreeSet<String>, peer: SocketAddr) -> bool {
+/// The two ends of a connection as its server sees them.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) caller: SocketAddr,
+    pub(crate) server: SocketAddr,
+}
+
+/// Whether the caller's socket belongs to a process of one of these functions. What cannot be read is not admitted.
+pub(crate) fn is_one_of(functions: &BTreeSet<String>, connection: Ends) -> bool {
     if functions.is_empty() {
         return false;
     }
     // A table that changes while it is read can leave a line out.
-    let Some(socket) = (0..LOOKS).find_map(|_| socket_at(peer)) else { return false };
+    let Some(socket) = (0..LOOKS).find_map(|_| socket_of(connection)) else { return false };
     let Ok(processes) = std::fs::read_dir("/proc") else { return false };
     // The environment first: few processes are functions, and to look through the files of all of them would take longer.
     let ours = processes.flatten().map(|process| process.path()).filter(|process| function_of(process).is_some_and(|name| functions.contains(&name)));
     ours.into_iter().any(|process| holds(&process, &socket))
 }
 
-/// The inode of the socket with this local address, as the link of a file descriptor names it.
-fn socket_at(peer: SocketAddr) -> Option<String> {
-    let SocketAddr::V4(peer) = peer else { return None };
-    // The kernel writes the address as the machine holds it, and the port as the network does.
-    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(peer.ip().octets()), peer.port());
+/// The inode of the caller's socket, as the link of a file descriptor names it. Both ends are compared: the same local port may
+/// stand in the table once more, for a connection to another server that is over and waits, and nobody holds that one.
+fn socket_of(connection: Ends) -> Option<String> {
+    let (local, remote) = (in_table(connection.caller)?, in_table(connection.server)?);
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-    let fields = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let inode = fields.filter(|fields| fields.get(1) == Some(&local.as_str())).find_map(|fields| fields.get(9).map(|inode| (*inode).to_owned()))?;
-    Some(format!("socket:[{inode}]"))
+    let mut fields = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = fields.find(|fields| fields.get(1) == Some(&local.as_str()) && fields.get(2) == Some(&remote.as_str()))?;
+    ours.get(9).map(|inode| format!("socket:[{inode}]"))
+}
+
+/// The kernel writes the address as the machine holds it, and the port as the network does.
+fn in_table(address: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(address) = address else { return None };
+    Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port()))
 }
 
 fn function_of(process: &Path) -> Option<String> {

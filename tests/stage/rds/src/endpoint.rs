@@ -94,7 +94,7 @@ async fn serve(mut client: TcpStream, peer: SocketAddr, mut gate: watch::Receive
     if !now.dark {
         let Some(server) = server else { return };
         if let Admits::Functions(functions) = &now.admits
-            && !caller::is_one_of(functions, peer)
+            && !client.local_addr().is_ok_and(|server| caller::is_one_of(functions, caller::Ends { caller: peer, server }))
         {
             return;
         }

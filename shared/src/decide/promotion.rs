@@ -71,6 +71,11 @@ fn of_status(name: &str, status: &str) -> Readiness {
     }
 }
 
+/// Whether what has this status becomes available without a person.
+pub(crate) fn passes(status: &str) -> bool {
+    !matches!(of_status("", status), Readiness::Broken)
+}
+
 /// What a promotion waits for where the plan has an order, in either Region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct After {

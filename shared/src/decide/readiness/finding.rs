@@ -1,5 +1,7 @@
 //! What is wrong, how badly, and what to do: each a type with its sentences.
 
+mod cluster;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -15,6 +17,8 @@ use crate::plan::Bounds;
 use crate::plan::stack::NoArn;
 use crate::ports::{CallError, GroupName, Quota, ServiceName, Setback, Topic, Why};
 use crate::state::Owed;
+
+pub use cluster::ClusterFinding;
 
 /// How much it matters. What stops a failover comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,62 +51,192 @@ pub enum Unread {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finding {
     // What the plan names.
-    NoService { service: ServiceName },
-    NoScalableTarget { service: ServiceName },
-    UnplannedTarget { service: ServiceName, bounds: Bounds },
-    NoProvider { service: ServiceName, provider: String },
-    DeploymentFailed { service: ServiceName, why: String },
-    NotPlaced { service: ServiceName, setback: Setback },
-    NoGroup { group: GroupName },
-    NoMixedInstances { group: GroupName },
-    Suspended { group: GroupName, processes: BTreeSet<String> },
-    NotLaunched { group: GroupName, setback: Setback },
-    NoReplica { replica: String, primary: String },
-    NoProxy { proxy: String },
-    ProxyElsewhere { proxy: String, target: String },
-    ProxyNotAvailable { proxy: String, status: String },
-    NoSecret { secret: String },
-    NotReplicated { secret: String, of: Option<String>, primary: String, standby: String },
-    NoCurrentVersion { secret: String },
-    NoBucket { bucket: String },
-    OpenBucket { bucket: String },
-    StopUnseen { bucket: String, why: String },
+    NoService {
+        service: ServiceName,
+    },
+    NoScalableTarget {
+        service: ServiceName,
+    },
+    UnplannedTarget {
+        service: ServiceName,
+        bounds: Bounds,
+    },
+    NoProvider {
+        service: ServiceName,
+        provider: String,
+    },
+    DeploymentFailed {
+        service: ServiceName,
+        why: String,
+    },
+    NotPlaced {
+        service: ServiceName,
+        setback: Setback,
+    },
+    NoGroup {
+        group: GroupName,
+    },
+    NoMixedInstances {
+        group: GroupName,
+    },
+    Suspended {
+        group: GroupName,
+        processes: BTreeSet<String>,
+    },
+    NotLaunched {
+        group: GroupName,
+        setback: Setback,
+    },
+    NoReplica {
+        replica: String,
+        primary: String,
+    },
+    NoProxy {
+        proxy: String,
+    },
+    ProxyElsewhere {
+        proxy: String,
+        target: String,
+    },
+    ProxyNotAvailable {
+        proxy: String,
+        status: String,
+    },
+    NoSecret {
+        secret: String,
+    },
+    NotReplicated {
+        secret: String,
+        of: Option<String>,
+        primary: String,
+        standby: String,
+    },
+    NoCurrentVersion {
+        secret: String,
+    },
+    NoBucket {
+        bucket: String,
+    },
+    OpenBucket {
+        bucket: String,
+    },
+    StopUnseen {
+        bucket: String,
+        why: String,
+    },
     // The databases.
-    NotPromotable { database: String, replica: String, why: ClearanceRefusal },
-    NotReplicating { replica: String, status: String },
+    NotPromotable {
+        database: String,
+        replica: String,
+        why: ClearanceRefusal,
+    },
+    NotReplicating {
+        replica: String,
+        status: String,
+    },
     Busy(Busy),
-    LossAccepted { database: String, lag: LagVerdict },
-    NotRehearsed { database: String, replica: String, why: GivenUp },
-    ClassPending { replica: String, class: String },
+    LossAccepted {
+        database: String,
+        lag: LagVerdict,
+    },
+    NotRehearsed {
+        database: String,
+        replica: String,
+        why: GivenUp,
+    },
+    ClassPending {
+        replica: String,
+        class: String,
+    },
     QuotaSpent(Quota),
+    /// Of an Aurora global database.
+    Cluster(ClusterFinding),
     // Logins.
-    NoLogin { secret: String },
-    OldLogin { secret: String, at: Timestamp },
-    LoginFailed { secret: String, said: String },
-    NoBeat { database: String, said: String },
+    NoLogin {
+        secret: String,
+    },
+    OldLogin {
+        secret: String,
+        at: Timestamp,
+    },
+    LoginFailed {
+        secret: String,
+        said: String,
+    },
+    NoBeat {
+        database: String,
+        said: String,
+    },
     // Traffic.
-    StopLies { bucket: String, key: String },
-    NoName { name: String, why: String },
-    UsersAtStandby { record: String },
+    StopLies {
+        bucket: String,
+        key: String,
+    },
+    NoName {
+        name: String,
+        why: String,
+    },
+    UsersAtStandby {
+        record: String,
+    },
     // Who watches, who hears.
-    Silent { observer: String, last: Option<Timestamp>, reason: String, enough: bool },
-    SeesDown { observer: String, reason: String },
-    NotSubscribed { function: String, topic: Topic },
-    NobodyListens { pending: usize, approval: bool },
+    Silent {
+        observer: String,
+        last: Option<Timestamp>,
+        reason: String,
+        enough: bool,
+    },
+    SeesDown {
+        observer: String,
+        reason: String,
+    },
+    NotSubscribed {
+        function: String,
+        topic: Topic,
+    },
+    NobodyListens {
+        pending: usize,
+        approval: bool,
+    },
     // The stack.
     NoArn(NoArn),
-    OutsideStack { resource: String, parameter: &'static str, arn: String },
-    OtherStop { bucket: String, key: String, stack: String },
+    OutsideStack {
+        resource: String,
+        parameter: &'static str,
+        arn: String,
+    },
+    OtherStop {
+        bucket: String,
+        key: String,
+        stack: String,
+    },
     NotLooked(Silence),
-    Unreadable { what: String, operation: String, why: String, unread: Unread },
+    Unreadable {
+        what: String,
+        operation: String,
+        why: String,
+        unread: Unread,
+    },
     // The journal.
     OnlyObserves,
-    Held { by: String, until: Timestamp },
+    Held {
+        by: String,
+        until: Timestamp,
+    },
     Vetoed(Blocked),
-    Overdue { what: Owed, deadline: Timestamp },
+    Overdue {
+        what: Owed,
+        deadline: Timestamp,
+    },
     NeverDrilled,
-    DrilledLongAgo { at: Timestamp, days: i64 },
-    TooSlow { seconds: f64, objective: f64 },
+    DrilledLongAgo {
+        at: Timestamp,
+        days: i64,
+    },
+    TooSlow {
+        seconds: f64,
+        objective: f64,
+    },
 }
 
 impl Finding {
@@ -133,6 +267,7 @@ impl Finding {
 
     pub fn severity(&self) -> Severity {
         match self {
+            Finding::Cluster(found) => found.severity(),
             Finding::UnplannedTarget { .. }
             | Finding::NotReplicated { .. }
             | Finding::OpenBucket { .. }
@@ -161,6 +296,9 @@ impl Finding {
 
     /// Whether the plan names what the standby does not have: such a plan is not put in force.
     pub fn is_about_what_is_not_there(&self) -> bool {
+        if let Finding::Cluster(found) = self {
+            return found.is_about_what_is_not_there();
+        }
         matches!(
             self,
             Finding::NoService { .. }
@@ -193,6 +331,7 @@ impl Finding {
             }
             F::NoProxy { proxy } | F::ProxyElsewhere { proxy, .. } | F::ProxyNotAvailable { proxy, .. } => format!("proxy/{proxy}"),
             F::QuotaSpent(quota) => format!("quota/{}", quota.name),
+            F::Cluster(found) => found.about(),
             F::NoBeat { database, .. } => format!("database/{database}"),
             F::Busy(busy) => format!("replica/{}", busy.instance),
             F::NotPromotable { database, .. } | F::LossAccepted { database, .. } | F::NotRehearsed { database, .. } => format!("database/{database}"),
@@ -259,6 +398,7 @@ impl fmt::Display for Finding {
             F::QuotaSpent(Quota { name, used, max }) => {
                 write!(f, "of RDS's quota {name} nothing is left, {used} of {max} are used: a drill's copy of a replica finds no room")
             }
+            F::Cluster(found) => found.fmt(f),
             F::NoLogin { secret } => write!(f, "nobody has logged in with {secret} yet"),
             F::OldLogin { secret, at } => write!(f, "the last login with {secret} was at {at}, they are made each half hour"),
             F::NoBeat { database, said } => write!(f, "the heartbeat of {database} does not arrive: {}", head(said)),
@@ -368,6 +508,7 @@ impl Finding {
                  `aws service-quotas request-service-quota-increase` takes it",
                 quota.name
             ),
+            F::Cluster(found) => found.remedy(),
             F::NoLogin { .. } | F::OldLogin { .. } => "read rotate-secret's log: it logs in by its tick while no run is open".to_owned(),
             F::LoginFailed { said, .. } | F::NoBeat { said, .. } => tail(said).to_owned(),
             F::StopLies { bucket, key } => {

@@ -305,7 +305,7 @@ impl fmt::Display for Proof {
 pub enum LoginError {
     #[error("the secret has no `{0}`; put it into the secret's JSON")]
     Incomplete(&'static str),
-    #[error("the secret's engine is `{0}`; Relight logs in to postgres only")]
+    #[error("the secret's engine is `{0}`; Relight logs in to postgres, mysql and mariadb")]
     Engine(String),
     #[error("{at} refuses this user and password; the secret and the database disagree")]
     WrongPassword { at: String },
@@ -321,8 +321,10 @@ pub enum LoginError {
     ReadOnly { at: String, why: &'static str },
     #[error("{at} refused to {doing} (SQLSTATE {code}); {remedy}")]
     Refused { at: String, doing: &'static str, code: String, remedy: &'static str },
-    #[error("the user's name with `_clone` is longer than the 63 bytes that PostgreSQL keeps; rename the user, or use single-user rotation")]
-    NameTooLong,
+    #[error("the user's name with `_clone` is longer than the {longest} bytes that its engine keeps; rename the user, or use single-user rotation")]
+    NameTooLong { longest: usize },
+    #[error("{at}: Relight cannot {doing} where the engine is mysql or mariadb; docs/databases.md has it by hand")]
+    NotForEngine { at: String, doing: &'static str },
     #[error("{at}: {why}")]
     Unsettled { at: String, why: &'static str },
     #[error(

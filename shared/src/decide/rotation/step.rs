@@ -75,7 +75,7 @@ pub fn check(step: &RotationStep, seen: Option<&Described>) -> Result<Proceed, S
 /// The version to set: the next user, who is another one where an admin is named, with a new password.
 pub fn next_version(current: &SecretValue, password: &str) -> Result<SecretValue, StepRefusal> {
     // What lacks in the current version would lack in the next one, which nobody would see before setSecret.
-    current.check_engine()?;
+    current.dialect()?;
     current.endpoint()?;
     current.password()?;
     let user = next_user(current)?;

@@ -30,6 +30,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const LOGIN: Duration = Duration::from_secs(30);
 /// All statements of one call.
 const STATEMENTS: Duration = Duration::from_secs(10);
+/// Reading two databases. A function lives 15 minutes, and has to record what it found.
+const COMPARING: Duration = Duration::from_secs(600);
 /// The environment variable that names the PEM file of the CAs that databases are signed by. Amazon RDS has CAs of its
 /// own, which are in nobody's trust store: a layer brings them.
 pub const CA_FILE: &str = "RELIGHT_CA_FILE";

@@ -14,6 +14,7 @@ use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::plan::Engine;
 use crate::ports::LoginError;
 use crate::state::Endpoint;
 pub use dialect::Dialect;
@@ -68,6 +69,15 @@ impl SecretValue {
             None => Ok(Dialect::Postgres),
             Some(engine) => Dialect::of(engine).ok_or_else(|| LoginError::Engine(engine.to_owned())),
         }
+    }
+
+    /// A secret of another engine would be logged in with by another protocol, which the database does not understand.
+    pub fn must_be_of(&self, planned: Engine) -> Result<(), LoginError> {
+        let spoken = self.dialect()?;
+        if Dialect::of(planned.as_str()) == Some(spoken) {
+            return Ok(());
+        }
+        Err(LoginError::OtherEngine { engine: self.engine().unwrap_or("none, which is PostgreSQL's").to_owned(), planned: planned.as_str() })
     }
 
     pub fn username(&self) -> Result<&str, LoginError> {
@@ -359,6 +369,17 @@ mod tests {
         assert_eq!(of("mysql", &long).twin(), Err(LoginError::NameTooLong { longest: 32 }));
         assert!(of("mariadb", &long).twin().is_ok());
         assert_eq!(of("oracle", "app").twin(), Err(LoginError::Engine("oracle".to_owned())));
+    }
+
+    #[test]
+    fn a_secret_of_another_engine_than_the_plans_is_said() {
+        assert_eq!(value(r#"{"engine":"aurora-postgresql"}"#).must_be_of(Engine::Postgres), Ok(()), "one protocol");
+        assert_eq!(value("{}").must_be_of(Engine::Postgres), Ok(()));
+        assert_eq!(value(r#"{"engine":"mariadb"}"#).must_be_of(Engine::MariaDb), Ok(()));
+        for (text, planned) in [("{}", Engine::MariaDb), (r#"{"engine":"postgres"}"#, Engine::MySql), (r#"{"engine":"mysql"}"#, Engine::MariaDb)] {
+            let error = value(text).must_be_of(planned).expect_err("another engine").to_string();
+            assert!(error.contains(planned.as_str()) && error.contains("`engine`"), "{error}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![cfg(feature = "login")]
 
 #[path = "mysql_login/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of comparing")]
 mod server;
 #[path = "login/tls.rs"]
 mod tls;
@@ -171,16 +172,8 @@ async fn no_password_reaches_the_servers_log_or_an_error() {
 #[tokio::test]
 async fn a_beat_arrives_at_the_replica_and_is_still_there_when_the_writer_is_dead() {
     let Some(mut writer) = Server::start(&["--log-bin", "--server-id=1"]).await else { return };
-    writer.sql("create user follower@'%' identified by 'follows'; grant replication slave on *.* to follower@'%'").await;
-    let at = writer.ask("select @@gtid_binlog_pos").await;
     let Some(replica) = Server::start(&["--server-id=2", "--read-only"]).await else { return };
-    replica
-        .sql(&format!(
-            "set global gtid_slave_pos = '{at}'; change master to master_host='127.0.0.1', master_port={}, master_user='follower', \
-             master_password='follows', master_use_gtid=slave_pos; start slave",
-            writer.port
-        ))
-        .await;
+    replica.follow(&writer).await;
     assert_eq!(login().reached(&replica.admin()).await.expect("an answer").beat_at, None, "nothing was written yet");
     login().beat(&writer.admin()).await.expect("a beat that makes its table");
     login().beat(&writer.admin()).await.expect("a beat");

@@ -6,6 +6,7 @@
 //! A new password is sent to MariaDB as the hash that the server would have made of it. MySQL takes no hash that every method of
 //! authentication understands; it gets the password, over TLS where the secret allows that, and writes it into none of its logs.
 
+mod compare;
 mod error;
 mod replica;
 mod users;
@@ -20,13 +21,16 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::tls::Trust;
-use super::{LOGIN, STATEMENTS, place};
+use super::{COMPARING, LOGIN, STATEMENTS, place};
 use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Reached, Seen, Table, Tables};
 use crate::secret::{SecretValue, Tls};
-use error::{Failure, explain};
+use compare::Side;
+use error::{Failure, NO_TLS, explain};
 
 /// Text is quoted by doubling quotes alone, times are UTC, and each statement is committed by itself, whatever the server's own settings say.
 const SESSION: &str = "set session sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES', time_zone = '+00:00', autocommit = 1";
+/// A server that does not listen any more is left alone.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// The driver asks the server for these where it is not told; nothing here is larger, or waits longer.
 const PACKET: usize = 16 << 20;
 const IDLE: usize = 60;
@@ -63,8 +67,7 @@ impl MyLogin {
         let at = place(with)?;
         let mut session = self.connect(with, &at).await?;
         let done = timeout(STATEMENTS, work(&mut session)).await;
-        // A server that does not listen any more is left alone.
-        let _goodbye = timeout(Duration::from_secs(1), session.disconnect()).await;
+        let _goodbye = timeout(GOODBYE, session.disconnect()).await;
         match done {
             Ok(done) => done.map_err(|failure| explain(failure, &at, doing)),
             Err(_) => Err(LoginError::TimedOut { at, seconds: STATEMENTS.as_secs() }),
@@ -81,6 +84,7 @@ impl MyLogin {
                     Err(error) => Err(error),
                 };
                 match encrypted {
+                    Err(LoginError::Tls { why, .. }) if why == NO_TLS => self.connect_by(with, at, None).await,
                     // As at PostgreSQL: what was wrong with TLS is the remedy, unless the password is.
                     Err(tls @ LoginError::Tls { .. }) => match self.connect_by(with, at, None).await {
                         Err(plain) if !matches!(plain, LoginError::WrongPassword { .. }) => Err(tls),
@@ -150,8 +154,7 @@ impl Login for MyLogin {
 
     async fn ensure_twin(&self, admin: &SecretValue, of: &SecretValue, twin: &SecretValue) -> Result<(), LoginError> {
         let (user, twin_user, twin_password) = (of.username()?, twin.username()?, twin.password()?);
-        self.session(admin, "create or alter the other user", async |session| users::ensure_twin(session, user, twin_user, twin_password).await)
-            .await
+        self.session(admin, "create or alter the other user", async |session| users::ensure_twin(session, user, twin_user, twin_password).await).await
     }
 
     async fn beat(&self, with: &SecretValue) -> Result<(), LoginError> {
@@ -163,27 +166,38 @@ impl Login for MyLogin {
     }
 
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError> {
-        not_for_engine(with, "say where its log stands")
+        not_for_engine(with, "say where the log of MySQL or MariaDB stands")
     }
 
-    async fn tables(&self, with: &SecretValue, _named: &[String]) -> Result<Tables, LoginError> {
-        not_for_engine(with, "compare tables")
+    async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError> {
+        self.session(with, "list its tables", async |session| compare::tables(session, named).await).await
     }
 
     async fn left_behind(&self, old: &SecretValue, _serving: &SecretValue, _table: &Table) -> Result<LeftRows, LoginError> {
-        not_for_engine(old, "find rows that were left behind")
+        not_for_engine(old, "find rows that MySQL or MariaDB left behind")
     }
 
-    async fn compare(&self, here: &SecretValue, _there: &SecretValue, _tables: &[Table]) -> Result<Compared, LoginError> {
-        not_for_engine(here, "compare tables")
+    async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
+        let (at_here, at_there) = (place(here)?, place(there)?);
+        let (one, other) = tokio::join!(self.connect(here, &at_here), self.connect(there, &at_there));
+        let (mut one, mut other) = (one?, other?);
+        let explain = |at: &str| {
+            let at = at.to_owned();
+            move |failure| explain(failure, &at, "let its tables be read")
+        };
+        let mut here = Side { session: &mut one, explain: explain(&at_here) };
+        let mut there = Side { session: &mut other, explain: explain(&at_there) };
+        let compared = timeout(COMPARING, compare::compare(&mut here, &mut there, tables)).await;
+        let _goodbyes = timeout(GOODBYE, async { tokio::join!(one.disconnect(), other.disconnect()) }).await;
+        compared.unwrap_or_else(|_| Err(LoginError::TimedOut { at: format!("{at_here} and {at_there}"), seconds: COMPARING.as_secs() }))
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {
-        not_for_engine(admin, "close writes")
+        not_for_engine(admin, "close the writes of MySQL or MariaDB")
     }
 
     async fn open_writes(&self, admin: &SecretValue) -> Result<(), LoginError> {
-        not_for_engine(admin, "open writes")
+        not_for_engine(admin, "open the writes of MySQL or MariaDB")
     }
 }
 

@@ -26,10 +26,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::tls::Trust;
+use super::{COMPARING, CONNECT, LOGIN, STATEMENTS, place};
 use crate::ports::{Compared, LeftRows, Login, LoginError, Lsn, Position, Proof, Reached, Seen, Table, Tables};
 use crate::secret::{SecretValue, Tls};
-use super::tls::Trust;
-use super::{CONNECT, LOGIN, STATEMENTS, place};
 use compare::Side;
 use error::{Failure, explain};
 
@@ -37,8 +37,6 @@ use error::{Failure, explain};
 const MAINTENANCE_DATABASE: &str = "postgres";
 /// Ending every session and seeing that nothing writes any more.
 const CLOSING: Duration = Duration::from_secs(45);
-/// Reading two databases. A function lives 15 minutes, and has to record what it found.
-const COMPARING: Duration = Duration::from_secs(600);
 
 /// Logs in to PostgreSQL.
 #[derive(Debug)]

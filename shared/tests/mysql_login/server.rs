@@ -41,7 +41,8 @@ impl Server {
         let mut server = Server { owner: other_user(), settings, process: None, folder, port: 0 };
         server.give(&server.folder);
         let mut make = server.command(&install);
-        make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]).arg(format!("--datadir={}", server.data().display()));
+        make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+            .arg(format!("--datadir={}", server.data().display()));
         let made = make.output().expect("mariadb-install-db runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         server.file(
@@ -69,7 +70,13 @@ impl Server {
             self.port = free_port();
             let mut command = self.command(&program("mariadbd").expect("MariaDB"));
             command.arg("--no-defaults").arg(format!("--datadir={}", self.data().display()));
-            command.args(["--socket=socket", "--bind-address=127.0.0.1", "--skip-name-resolve", "--general-log", "--general-log-file=../general.log"]);
+            command.args([
+                "--socket=socket",
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+                "--general-log",
+                "--general-log-file=../general.log",
+            ]);
             command.args(["--skip-log-error", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0", "--skip-slave-start=OFF"]);
             command.arg(format!("--port={}", self.port)).args(&self.settings).args(once);
             let said = std::fs::File::create(self.folder.join("said")).expect("a file");
@@ -95,6 +102,18 @@ impl Server {
             let _it_may_have_ended = process.kill();
             let _ended = process.wait();
         }
+    }
+
+    /// Replicates what the source, which was started a moment ago with a log, writes from here on.
+    pub(crate) async fn follow(&self, source: &Server) {
+        source.sql("create user if not exists follower@'%' identified by 'follows'; grant replication slave on *.* to follower@'%'").await;
+        let at = source.ask("select if(@@gtid_current_pos = '', @@gtid_binlog_pos, @@gtid_current_pos)").await;
+        self.sql(&format!(
+            "set global gtid_slave_pos = '{at}'; change master to master_host='127.0.0.1', master_port={}, master_user='follower', \
+             master_password='follows', master_use_gtid=slave_pos; start slave",
+            source.port
+        ))
+        .await;
     }
 
     /// Statements of the admin, as somebody else would have sent them.

@@ -71,6 +71,12 @@ async fn a_replica_that_is_full_stopped_or_backing_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_of_another_engine_than_the_plan_says() {
+    let other = |world: &World| world.database.change("orders-replica", |instance| instance.engine = "mariadb".to_owned());
+    only(other, Blocking, "replica/orders-replica", "is mariadb, and the plan says postgres", "correct `engine`").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_no_drill_can_copy() {
     let without = |world: &World| world.database.change("orders-replica", |instance| instance.backup_retention = 0);
     only(without, Warning, "database/orders", "has no backups", "--backup-retention-period 1").await;

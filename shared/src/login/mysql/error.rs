@@ -11,6 +11,8 @@ const NO_SUCH_TABLE: u16 = 1146;
 /// May not use the database, the table, the column; lacks a privilege; may not grant what it would have to create.
 const NO_RIGHT: [u16; 6] = [1044, 1142, 1143, 1227, 1370, 1410];
 
+pub(super) const NO_TLS: &str = "the server has none";
+
 /// What can go wrong once logged in.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -20,6 +22,8 @@ pub(super) enum Failure {
     NotRead,
     /// Not in the state that was asked for.
     Unsettled(&'static str),
+    /// One of the two engines cannot do it.
+    Unsupported(&'static str),
 }
 
 impl Failure {
@@ -49,6 +53,7 @@ pub(super) fn explain(failure: Failure, at: &str, doing: &'static str) -> LoginE
         Failure::ReadOnly(why) => LoginError::ReadOnly { at, why },
         Failure::NotRead => LoginError::ReadOnly { at, why: "a row that was written was not read back" },
         Failure::Unsettled(why) => LoginError::Unsettled { at, why },
+        Failure::Unsupported(doing) => LoginError::NotForEngine { at, doing },
         Failure::Sql(Error::Server(said)) => answered(&said, at, doing),
         Failure::Sql(error) => unanswered(&error, at, doing),
     }
@@ -81,7 +86,7 @@ fn answered(said: &ServerError, at: String, doing: &'static str) -> LoginError {
 fn unanswered(error: &Error, at: String, doing: &'static str) -> LoginError {
     match error {
         Error::Io(IoError::Tls(tls)) => LoginError::Tls { at, why: root(tls) },
-        Error::Driver(DriverError::NoClientSslFlagFromServer) => LoginError::Tls { at, why: "the server has none".to_owned() },
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => LoginError::Tls { at, why: NO_TLS.to_owned() },
         Error::Driver(DriverError::UnknownAuthPlugin { .. } | DriverError::MysqlOldPasswordDisabled | DriverError::CleartextPluginDisabled) => {
             let remedy = "use caching_sha2_password or mysql_native_password as method of authentication";
             LoginError::Refused { at, doing, code: "-".to_owned(), remedy }

@@ -48,7 +48,7 @@ pub(super) async fn ensure_twin(session: &mut Conn, user: &str, twin: &str, pass
     Ok(())
 }
 
-async fn is_mariadb(session: &mut Conn) -> Result<bool, Failure> {
+pub(super) async fn is_mariadb(session: &mut Conn) -> Result<bool, Failure> {
     let version: Option<String> = session.query_first("select version()").await?;
     Ok(version.is_some_and(|version| version.contains("MariaDB")))
 }

@@ -165,7 +165,7 @@ async fn received(stage: &Stage) -> Result<BTreeSet<String>, Error> {
 }
 
 pub(crate) async fn orders(stage: &Stage, region: &str, instance: &str) -> Result<BTreeSet<String>, Error> {
-    let rows = stage.rds.sql(region, instance, "shop", "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
+    let rows = stage.rds.sql(region, instance, "shop", "select id from orders").await.map_err(Error::part("reading the orders"))?;
     Ok(rows.into_iter().flatten().flatten().collect())
 }
 

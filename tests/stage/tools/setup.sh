@@ -60,11 +60,12 @@ offer_mariadb() {
     fi
     mkdir -p "$(dirname "$said")"
     printf 'tools: installing MariaDB from Debian packages ... ' >&2
-    if install_mariadb >"$said" 2>&1 </dev/null && has_mariadb; then
-        rm -f "$said"
+    if install_mariadb >"$said.now" 2>&1 </dev/null && has_mariadb; then
+        rm -f "$said.now"
         echo done >&2
     else
         echo failed >&2
+        mv "$said.now" "$said"
         printf 'tools: the tests of MariaDB do not run; %s said: %s\n' "$by_hand" "$(tail -n 1 "$said")" >&2
     fi
 }

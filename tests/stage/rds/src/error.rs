@@ -12,9 +12,7 @@ pub enum Error {
     )]
     NoPostgres { searched: String },
 
-    #[error(
-        "no mariadbd 10.6 or newer; apt-get install --no-install-recommends mariadb-server-core mariadb-client-core (looked in {searched})"
-    )]
+    #[error("no mariadbd 10.6 or newer; apt-get install --no-install-recommends mariadb-server-core mariadb-client-core (looked in {searched})")]
     NoMariaDb { searched: String },
 
     #[error(

@@ -46,3 +46,32 @@ fn stands_still(pid: i32) -> bool {
         matches!(state, None | Some("T" | "t" | "Z" | "X"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn process_that_stands_still_writes_nothing_and_then_goes_on() {
+        let file = std::env::temp_dir().join(format!("relight-freeze-{}", uuid::Uuid::new_v4()));
+        let writes = format!("while :; do echo x >> '{}'; done", file.display());
+        let mut writer = tokio::process::Command::new("sh").args(["-c", &writes]).kill_on_drop(true).spawn().unwrap();
+        let size = || std::fs::metadata(&file).map_or(0, |file| file.len());
+        let grows_from = async |size_then: u64| {
+            let limit = Instant::now() + LIMIT;
+            while size() == size_then && Instant::now() < limit {
+                sleep(Duration::from_millis(5)).await;
+            }
+            size() > size_then
+        };
+        assert!(grows_from(0).await);
+        let frozen = Frozen::stop(writer.id().unwrap() as i32, &file).await.unwrap();
+        let then = size();
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(size(), then);
+        drop(frozen);
+        assert!(grows_from(then).await);
+        writer.kill().await.unwrap();
+        std::fs::remove_file(&file).unwrap();
+    }
+}

@@ -53,17 +53,19 @@ async fn snapshot_is_restored_as_a_writer_of_its_own_whether_the_server_ran_or_h
     });
     take(&stage.primary, "orders", "of-the-living").await;
     let mut app = writing.await.expect("forty rows");
+    stage.arrived(STANDBY, "orders-west", 1040).await;
     take(&stage.standby, "orders-west", "of-the-replica").await;
+    restore(&stage.standby, "restored", "of-the-replica").await;
     run(&mut app, &["INSERT INTO orders VALUES (2000)"]).await.expect("a row");
+    stage.arrived(STANDBY, "orders-west", 1041).await;
+    assert_eq!(stage.count(STANDBY, "restored").await, 1040, "it follows nobody");
+    let mut again = stage.session(STANDBY, "restored").await.expect("its users and passwords are there");
+    run(&mut again, &["INSERT INTO orders VALUES (3000)"]).await.expect("it is a writer");
     stage.rds.kill(PRIMARY, "orders").await.expect("killed");
     take(&stage.primary, "orders", "of-the-dead").await;
 
     let held = stage.rds.sql_in_snapshot(PRIMARY, "of-the-living", "shop", "SELECT COUNT(*), MAX(id) FROM orders").await.expect("an answer");
     assert!(held[0][0] == held[0][1] && held[0][0].as_deref() >= Some("1000"), "of one moment: {held:?}");
-    restore(&stage.standby, "restored", "of-the-replica").await;
-    assert_eq!(stage.count(STANDBY, "restored").await, 1040);
-    let mut again = stage.session(STANDBY, "restored").await.expect("its users and passwords are there");
-    run(&mut again, &["INSERT INTO orders VALUES (3000)"]).await.expect("it is a writer");
     restore(&stage.primary, "revived", "of-the-dead").await;
     assert_eq!(stage.count(PRIMARY, "revived").await, 1041, "a crash loses nothing that was committed");
     let revived = instance(&stage.primary, "revived").await;
@@ -175,5 +177,4 @@ async fn take(client: &aws_sdk_rds::Client, of: &str, id: &str) {
 async fn restore(client: &aws_sdk_rds::Client, id: &str, from: &str) {
     client.restore_db_instance_from_db_snapshot().db_instance_identifier(id).db_snapshot_identifier(from).send().await.expect("accepted");
     wait_for(client, id, "available").await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
 }

@@ -116,7 +116,7 @@ pub fn weigh(metric: FrozenLag, replica: &str, reached: &Reached, beats: bool, f
         Telling::Beat => "the newest beat that arrived is of",
         Telling::Level => "it had all of its source's log at",
     };
-    let source = format!("{replica} itself: {what} {at}; {} of the log received, {} replayed", reached.received, reached.replayed);
+    let source = format!("{replica} itself: {what} {at}{}", reached.of_log());
     FrozenLag { seconds: Some(behind.as_secs_f64()), sampled_at: Some(at), source, ..metric }
 }
 

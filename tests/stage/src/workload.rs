@@ -406,7 +406,7 @@ pub(crate) async fn users(site: &Site<'_>, database: &Deployed) -> Result<(), Er
         ],
         Engine::MySql | Engine::MariaDb => vec![
             format!("create user {user}@'%' identified by '{password}'"),
-            format!("grant all privileges on {}.* to {user}@'%'", text(&app, "dbname")),
+            format!("grant select, insert, update, delete, create, alter, index on {}.* to {user}@'%'", text(&app, "dbname")),
         ],
     };
     let id = output(database, "DatabaseId")?;

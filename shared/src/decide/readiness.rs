@@ -112,6 +112,7 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
         findings.extend(promotable(plan, &supposed, database, seen, &lag, now));
         lags.push(lag.seconds);
     }
+    findings.extend(things::unheard(plan));
     findings.extend(journal::logins(plan, snapshot, now));
     findings.extend(seen.traffic.iter().flat_map(|seen| traffic(plan, snapshot, seen, now)));
     findings.extend(stack.audience(plan, &seen.audience));

@@ -46,6 +46,12 @@ pub(super) fn replicas(plan: &Plan, seen: &Found<String, Instance>) -> Vec<Findi
     plan.databases.iter().filter(|database| !database.is_global()).filter_map(one).collect()
 }
 
+/// Databases of which nothing tells how far the replica is behind.
+pub(super) fn unheard(plan: &Plan) -> Vec<Finding> {
+    let unheard = plan.databases.iter().filter(|database| database.is_mysql() && database.heartbeat.is_none());
+    unheard.map(|database| Finding::NoHeartbeat { database: database.name.clone(), planned: database.engine.as_str() }).collect()
+}
+
 /// An instance that does not say its engine, as an older version recorded it, is taken for the plan's.
 fn of_engine(database: &Database, replica: &Instance) -> Option<Finding> {
     let planned = database.engine.as_str();

@@ -46,7 +46,7 @@ pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Decision<CopyMove, RehearsalWait, 
     let id = CopyId::of(&plan.name, &run.id, &database.name);
     let decision = match (step.requested_at, copy) {
         (None, Some(_)) => Decision::Act(vec![CopyMove::Created]),
-        (None, None) => copyable(&database.replica, replica).unwrap_or(Decision::Act(vec![CopyMove::Create(id)])),
+        (None, None) => copyable(database, replica).unwrap_or(Decision::Act(vec![CopyMove::Create(id)])),
         (Some(_), None) => Decision::Wait(RehearsalWait::NotSeen { copy: id }),
         (Some(_), Some(copy)) => follow(step, id, copy, comparing),
     };
@@ -74,13 +74,13 @@ fn follow(step: &CopyStep, id: CopyId, copy: &Instance, comparing: bool) -> Deci
 }
 
 /// Why the replica can't be copied now; nothing where it can.
-fn copyable(name: &str, replica: Option<&Instance>) -> Option<Decision<CopyMove, RehearsalWait, GivenUp>> {
-    let name = || name.to_owned();
+fn copyable(database: &Database, replica: Option<&Instance>) -> Option<Decision<CopyMove, RehearsalWait, GivenUp>> {
+    let name = || database.replica.clone();
     let Some(replica) = replica else { return Some(Decision::Refuse(GivenUp::NoReplica { replica: name() })) };
     match readiness(&name(), replica) {
         Readiness::Broken => Some(Decision::Refuse(GivenUp::NotAvailable { replica: name(), status: replica.status.clone() })),
         _ if replica.source.is_none() => Some(Decision::Refuse(GivenUp::NotAReplica { replica: name() })),
-        _ if !has_replicas_of_replicas(&replica.engine_version) => {
+        _ if !database.is_mysql() && !has_replicas_of_replicas(&replica.engine_version) => {
             Some(Decision::Refuse(GivenUp::EngineTooOld { replica: name(), version: replica.engine_version.clone() }))
         }
         _ if replica.backup_retention == 0 => Some(Decision::Refuse(GivenUp::NoBackups { replica: name() })),

@@ -51,192 +51,66 @@ pub enum Unread {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finding {
     // What the plan names.
-    NoService {
-        service: ServiceName,
-    },
-    NoScalableTarget {
-        service: ServiceName,
-    },
-    UnplannedTarget {
-        service: ServiceName,
-        bounds: Bounds,
-    },
-    NoProvider {
-        service: ServiceName,
-        provider: String,
-    },
-    DeploymentFailed {
-        service: ServiceName,
-        why: String,
-    },
-    NotPlaced {
-        service: ServiceName,
-        setback: Setback,
-    },
-    NoGroup {
-        group: GroupName,
-    },
-    NoMixedInstances {
-        group: GroupName,
-    },
-    Suspended {
-        group: GroupName,
-        processes: BTreeSet<String>,
-    },
-    NotLaunched {
-        group: GroupName,
-        setback: Setback,
-    },
-    NoReplica {
-        replica: String,
-        primary: String,
-    },
-    NoProxy {
-        proxy: String,
-    },
-    ProxyElsewhere {
-        proxy: String,
-        target: String,
-    },
-    ProxyNotAvailable {
-        proxy: String,
-        status: String,
-    },
-    NoSecret {
-        secret: String,
-    },
-    NotReplicated {
-        secret: String,
-        of: Option<String>,
-        primary: String,
-        standby: String,
-    },
-    NoCurrentVersion {
-        secret: String,
-    },
-    NoBucket {
-        bucket: String,
-    },
-    OpenBucket {
-        bucket: String,
-    },
-    StopUnseen {
-        bucket: String,
-        why: String,
-    },
+    NoService { service: ServiceName },
+    NoScalableTarget { service: ServiceName },
+    UnplannedTarget { service: ServiceName, bounds: Bounds },
+    NoProvider { service: ServiceName, provider: String },
+    DeploymentFailed { service: ServiceName, why: String },
+    NotPlaced { service: ServiceName, setback: Setback },
+    NoGroup { group: GroupName },
+    NoMixedInstances { group: GroupName },
+    Suspended { group: GroupName, processes: BTreeSet<String> },
+    NotLaunched { group: GroupName, setback: Setback },
+    NoReplica { replica: String, primary: String },
+    OtherEngine { replica: String, engine: String, planned: &'static str },
+    NoHeartbeat { database: String, planned: &'static str },
+    NoProxy { proxy: String },
+    ProxyElsewhere { proxy: String, target: String },
+    ProxyNotAvailable { proxy: String, status: String },
+    NoSecret { secret: String },
+    NotReplicated { secret: String, of: Option<String>, primary: String, standby: String },
+    NoCurrentVersion { secret: String },
+    NoBucket { bucket: String },
+    OpenBucket { bucket: String },
+    StopUnseen { bucket: String, why: String },
     // The databases.
-    NotPromotable {
-        database: String,
-        replica: String,
-        why: ClearanceRefusal,
-    },
-    NotReplicating {
-        replica: String,
-        status: String,
-    },
+    NotPromotable { database: String, replica: String, why: ClearanceRefusal },
+    NotReplicating { replica: String, status: String },
     Busy(Busy),
-    LossAccepted {
-        database: String,
-        lag: LagVerdict,
-    },
-    NotRehearsed {
-        database: String,
-        replica: String,
-        why: GivenUp,
-    },
-    ClassPending {
-        replica: String,
-        class: String,
-    },
+    LossAccepted { database: String, lag: LagVerdict },
+    NotRehearsed { database: String, replica: String, why: GivenUp },
+    ClassPending { replica: String, class: String },
     QuotaSpent(Quota),
-    /// Of an Aurora global database.
+    // Of an Aurora global database.
     Cluster(ClusterFinding),
     // Logins.
-    NoLogin {
-        secret: String,
-    },
-    OldLogin {
-        secret: String,
-        at: Timestamp,
-    },
-    LoginFailed {
-        secret: String,
-        said: String,
-    },
-    NoBeat {
-        database: String,
-        said: String,
-    },
+    NoLogin { secret: String },
+    OldLogin { secret: String, at: Timestamp },
+    LoginFailed { secret: String, said: String },
+    NoBeat { database: String, said: String },
     // Traffic.
-    StopLies {
-        bucket: String,
-        key: String,
-    },
-    NoName {
-        name: String,
-        why: String,
-    },
-    UsersAtStandby {
-        record: String,
-    },
+    StopLies { bucket: String, key: String },
+    NoName { name: String, why: String },
+    UsersAtStandby { record: String },
     // Who watches, who hears.
-    Silent {
-        observer: String,
-        last: Option<Timestamp>,
-        reason: String,
-        enough: bool,
-    },
-    SeesDown {
-        observer: String,
-        reason: String,
-    },
-    NotSubscribed {
-        function: String,
-        topic: Topic,
-    },
-    NobodyListens {
-        pending: usize,
-        approval: bool,
-    },
+    Silent { observer: String, last: Option<Timestamp>, reason: String, enough: bool },
+    SeesDown { observer: String, reason: String },
+    NotSubscribed { function: String, topic: Topic },
+    NobodyListens { pending: usize, approval: bool },
     // The stack.
     NoArn(NoArn),
-    OutsideStack {
-        resource: String,
-        parameter: &'static str,
-        arn: String,
-    },
-    OtherStop {
-        bucket: String,
-        key: String,
-        stack: String,
-    },
+    OutsideStack { resource: String, parameter: &'static str, arn: String },
+    OtherStop { bucket: String, key: String, stack: String },
     NotLooked(Silence),
-    Unreadable {
-        what: String,
-        operation: String,
-        why: String,
-        unread: Unread,
-    },
+    Unreadable { what: String, operation: String, why: String, unread: Unread },
     // The journal.
     OnlyObserves,
-    Held {
-        by: String,
-        until: Timestamp,
-    },
+    Held { by: String, until: Timestamp },
     Vetoed(Blocked),
-    Overdue {
-        what: Owed,
-        deadline: Timestamp,
-    },
+    Overdue { what: Owed, deadline: Timestamp },
     NeverDrilled,
-    DrilledLongAgo {
-        at: Timestamp,
-        days: i64,
-    },
-    TooSlow {
-        seconds: f64,
-        objective: f64,
-    },
+    DrilledLongAgo { at: Timestamp, days: i64 },
+    TooSlow { seconds: f64, objective: f64 },
 }
 
 impl Finding {
@@ -280,6 +154,7 @@ impl Finding {
             | Finding::NoLogin { .. }
             | Finding::OldLogin { .. }
             | Finding::NoBeat { .. }
+            | Finding::NoHeartbeat { .. }
             | Finding::UsersAtStandby { .. }
             | Finding::Silent { enough: true, .. }
             | Finding::SeesDown { .. }
@@ -326,9 +201,10 @@ impl Finding {
             F::NoGroup { group } | F::NoMixedInstances { group } | F::Suspended { group, .. } | F::NotLaunched { group, .. } => {
                 format!("group/{group}")
             }
-            F::NoReplica { replica, .. } | F::NotReplicating { replica, .. } | F::ClassPending { replica, .. } => {
+            F::NoReplica { replica, .. } | F::OtherEngine { replica, .. } | F::NotReplicating { replica, .. } | F::ClassPending { replica, .. } => {
                 format!("replica/{replica}")
             }
+            F::NoHeartbeat { database, .. } => format!("database/{database}"),
             F::NoProxy { proxy } | F::ProxyElsewhere { proxy, .. } | F::ProxyNotAvailable { proxy, .. } => format!("proxy/{proxy}"),
             F::QuotaSpent(quota) => format!("quota/{}", quota.name),
             F::Cluster(found) => found.about(),
@@ -375,6 +251,13 @@ impl fmt::Display for Finding {
             F::Suspended { group, processes } => write!(f, "{group} has suspended {}", join(processes)),
             F::NotLaunched { group, setback } => write!(f, "the last launch of {group} failed, at {}: {}", setback.at, setback.said),
             F::NoReplica { replica, .. } => write!(f, "the standby Region has no instance {replica}"),
+            F::NoHeartbeat { planned, .. } => {
+                write!(
+                    f,
+                    "nothing tells how far the replica is behind: ReplicaLag of {planned} counts what has arrived, and nothing that is still on its way"
+                )
+            }
+            F::OtherEngine { replica, engine, planned } => write!(f, "{replica} is {engine}, and the plan says {planned}"),
             F::NoProxy { proxy } => write!(f, "the standby Region has no RDS Proxy {proxy}"),
             F::ProxyElsewhere { proxy, target } => {
                 write!(f, "the proxy {proxy} has the target {target} and takes no other: users would not reach the promoted database")
@@ -474,6 +357,10 @@ impl Finding {
             F::NoReplica { replica, primary } => {
                 format!("create {replica} as a cross-Region replica of {primary}, with security groups and backups, or correct the plan")
             }
+            F::NoHeartbeat { .. } => {
+                "give the plan's database a `heartbeat`: a row each minute, by which the replica says how far it came".to_owned()
+            }
+            F::OtherEngine { .. } => "correct `engine` in the plan: rules and logins are the engine's".to_owned(),
             F::NoProxy { proxy } => format!("create {proxy} in the standby Region, without a target, or take `proxy` out of the plan"),
             F::ProxyElsewhere { proxy, target } => {
                 format!("`aws rds deregister-db-proxy-targets --db-proxy-name {proxy} --db-instance-identifiers {target}`, or name another proxy")

@@ -150,7 +150,10 @@ fn what_makes_a_failover_slower_or_lose_what_the_plan_allows_is_a_warning() {
     warns(&accepted, "database/orders", "would be failed over although", "AuroraGlobalDBRPOLag is published");
     warns(&|scene| scene.cluster().status = "modifying".to_owned(), "cluster/orders-standby", "is modifying", "wait for it");
     warns(&|scene| scene.cluster().instances = vec![instance("rebooting")], "cluster/orders-standby", "orders-standby-1 is rebooting", "wait for it");
-    let moving = |scene: &mut Scene| scene.global().moving = Some(Moving { status: "switching-over".to_owned(), to: HERE.to_owned() });
+    let moving = |scene: &mut Scene| {
+        scene.global().moving = Some(Moving { status: "switching-over".to_owned(), to: HERE.to_owned() });
+        scene.global().status = "switching-over".to_owned();
+    };
     warns(&moving, "cluster/orders-standby", "is switching-over, to orders-standby", "wait for it");
     warns(&|scene| scene.global().status = "upgrading".to_owned(), "global-cluster/shop-global", "is upgrading", "look again");
 }

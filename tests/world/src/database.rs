@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use relight::clock::Clock;
 use relight::plan::Plan;
 use relight::ports::{
-    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, ParameterGroup, PrimaryId, Proxy,
-    ProxyId, Quota, RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
+    CallError, CopyId, CopyOf, CopySnapshot, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, ParameterGroup,
+    PrimaryId, Proxy, ProxyId, Quota, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, Why,
 };
 use relight::state::{Endpoint, Place, ReplicaShape};
 
@@ -58,6 +58,8 @@ struct Rds {
     primary: BTreeMap<String, Held>,
     /// Snapshots by Region and name, with when they are available.
     snapshots: BTreeMap<(Place, String), Timestamp>,
+    /// The snapshots that copies are restored from, by the copies' names.
+    copy_snapshots: BTreeMap<String, copies::HeldSnapshot>,
     /// Hosts that were renamed, old and new, for whoever keeps users by host.
     renamed: Vec<(String, String)>,
     /// Aurora's global clusters by their names.
@@ -70,6 +72,8 @@ struct Rds {
     creation: SignedDuration,
     /// A row, by table and key, that no disposable copy has.
     copies_lack: Option<(String, String)>,
+    /// Snapshots for copies come to nothing.
+    snapshots_fail: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +123,7 @@ impl DatabaseWorld {
             standby: plan.databases.iter().map(|database| (database.replica.clone(), replica(database))).collect(),
             primary: plan.databases.iter().map(|database| (database.primary.clone(), writer(database))).collect(),
             snapshots: BTreeMap::new(),
+            copy_snapshots: BTreeMap::new(),
             renamed: Vec::new(),
             most_instances: 40,
             lag: BTreeMap::new(),
@@ -126,6 +131,7 @@ impl DatabaseWorld {
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
             copies_lack: None,
+            snapshots_fail: false,
         };
         for database in plan.databases.iter().filter(|database| database.is_global()) {
             rds.add_global(plan, database);
@@ -281,6 +287,18 @@ impl Database for DatabaseWorld {
 
     async fn copy(&self, copy: &CopyId) -> Result<Option<Instance>, CallError> {
         self.describe(copy.as_str())
+    }
+
+    async fn snapshot_for_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
+        self.take_snapshot(copy, of)
+    }
+
+    async fn copy_snapshot(&self, copy: &CopyId) -> Result<Option<CopySnapshot>, CallError> {
+        self.look_at_snapshot(copy)
+    }
+
+    async fn restore_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
+        self.restore(copy, of)
     }
 
     async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError> {

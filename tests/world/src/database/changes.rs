@@ -6,7 +6,7 @@
 //! restart   rebooting 20 s ─► available, the parameter group in force
 //! ```
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use relight::ports::{CallError, InstanceChange, ParameterGroup, Why};
 use relight::state::Place;
 
@@ -124,6 +124,15 @@ impl Held {
             }
             Later::Removed | Later::Renamed(_) => {}
         }
+    }
+
+    /// It is busy until then; what it was is in the snapshot.
+    pub(super) fn back_up(&mut self, instance: &str, until: Timestamp) -> Result<Held, Why> {
+        self.expect_available(instance)?;
+        let of = self.clone();
+        self.instance.status = "backing-up".to_owned();
+        self.later.push((until, Later::Status("available")));
+        Ok(of)
     }
 
     pub(super) fn expect_available(&self, instance: &str) -> Result<(), Why> {

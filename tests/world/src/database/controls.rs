@@ -42,6 +42,11 @@ impl DatabaseWorld {
         self.rds.borrow_mut().copies_lack = Some((table.to_owned(), key.to_owned()));
     }
 
+    /// Every snapshot for a copy fails from now on.
+    pub fn fail_snapshots(&self) {
+        self.rds.borrow_mut().snapshots_fail = true;
+    }
+
     /// An instance of the standby Region as it stands.
     pub fn instance(&self, instance: &str) -> Option<Instance> {
         self.settle();
@@ -52,6 +57,11 @@ impl DatabaseWorld {
     pub fn instances(&self) -> Vec<String> {
         self.settle();
         self.rds.borrow().standby.keys().cloned().collect()
+    }
+
+    /// Names of the snapshots for copies that are there.
+    pub fn copy_snapshots(&self) -> Vec<String> {
+        self.rds.borrow().copy_snapshots.keys().cloned().collect()
     }
 
     /// How often a promotion of the instance was begun.

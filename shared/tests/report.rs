@@ -199,14 +199,9 @@ fn what_a_database_took_to_be_writable_stands_beside_what_the_last_good_drill_ha
 #[test]
 fn a_copy_that_was_restored_is_good_measured_by_itself_and_an_estimate_of_nothing() {
     let (mut snapshot, run) = drill();
-    let copy = CopyStep {
-        snapshot_asked_at: Some(at(5)),
-        restore_asked_at: Some(at(50)),
-        requested_at: Some(at(51)),
-        promoted_at: Some(at(160)),
-        ..CopyStep::default()
-    };
-    snapshot.progress.promotion.copies.insert("orders".to_owned(), copy);
+    // Whatever else stands in its step.
+    let copy = snapshot.progress.promotion.copies.get_mut("orders").expect("a copy");
+    (copy.snapshot_asked_at, copy.restore_asked_at, copy.requested_at) = (Some(at(5)), Some(at(50)), Some(at(51)));
     snapshot.progress.rotation.rehearsal.proven.insert("orders".to_owned(), at(163));
     let report = Report::build(&plan(), &snapshot, &run, &history());
     assert!(report.passed, "{:?}", report.findings);

@@ -95,8 +95,10 @@ impl DatabaseWorld {
     pub(super) fn restore(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
         self.call("rds:RestoreDBInstanceFromDBSnapshot", copy.as_str(), |rds, now| {
             let found = rds.copy_snapshots.get(copy.as_str()).cloned();
-            let snapshot = found.filter(|held| !held.failed && held.available_at <= now);
-            let snapshot = snapshot.ok_or_else(|| Why::NotFound(format!("DBSnapshotNotFound: {copy}")))?;
+            let snapshot = found.ok_or_else(|| Why::NotFound(format!("DBSnapshotNotFound: DBSnapshot {copy} not found.")))?;
+            if snapshot.failed || now < snapshot.available_at {
+                return Err(Why::State(format!("InvalidDBSnapshotState: DBSnapshot {copy} is not in an available state.")));
+            }
             if rds.standby.contains_key(copy.as_str()) {
                 return Ok(());
             }

@@ -1,5 +1,5 @@
-//! A drill: the promotion is rehearsed on a disposable copy of each replica, a replica of it or its snapshot restored. This file has no [`ReplicaId`] but to read
-//! and to copy from.
+//! A drill: the promotion is rehearsed on a disposable copy of each replica, which is a replica of it or its snapshot restored. This file
+//! has no [`ReplicaId`] but to read and to copy from.
 
 use futures_util::future::join_all;
 use relight::decide::Decision;

@@ -6,6 +6,7 @@
 mod home;
 mod html;
 mod readiness;
+mod restored;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::drill::{grade, recovery_time, restored_in, writable_in, write_pause};
+use crate::decide::drill::{grade, recovery_time, writable_in, write_pause};
 use crate::decide::rotation::compare::concluded;
 use crate::plan::{Database, Plan};
 use crate::ports::{Entry, EntryKind};
@@ -244,13 +245,7 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
             .map(|(name, took)| (name.clone(), *took))
             .collect(),
         writable_seconds: took,
-        restored_seconds: progress
-            .promotion
-            .copies
-            .keys()
-            .filter(|_| run.mode == Mode::Drill)
-            .filter_map(|name| Some((name.clone(), restored_in(progress, name)?.as_secs_f64())))
-            .collect(),
+        restored_seconds: restored::seconds(progress, run),
         write_pause_seconds: write_pause(progress, run).map(|paused| paused.as_secs_f64()),
         windows: windows::windows(plan, snapshot, run),
         lost: None,
@@ -279,9 +274,7 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
                 database.replica
             ));
         }
-        for (name, _) in snapshot.progress.promotion.copies.iter().filter(|(_, copy)| copy.is_restored()) {
-            not_proven.push(format!("how long the promotion of {name} takes, and so a recovery: its copy was restored from a snapshot"));
-        }
+        not_proven.extend(restored::not_proven(&snapshot.progress));
         for Comparison { database, equal, said, left_out } in comparisons(plan, snapshot) {
             if equal.is_none() {
                 not_proven.push(format!("that the copy of {database} has the replica's rows: {said}"));

@@ -4,6 +4,8 @@
 //! value, and memory that is overwritten when it is dropped. What Relight does not know is kept, and the keys stay in
 //! their order, because applications and people read them.
 
+mod dialect;
+
 use std::fmt;
 
 use serde::Deserialize;
@@ -12,20 +14,16 @@ use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::plan::Engine;
 use crate::ports::LoginError;
 use crate::state::Endpoint;
+pub use dialect::Dialect;
 
-/// What PostgreSQL listens on where the secret does not say.
-const POSTGRES_PORT: u16 = 5432;
-/// The database that a login opens where the secret does not say; it always exists.
-const MAINTENANCE_DATABASE: &str = "postgres";
 /// Suffix of the second of two alternating users, as in AWS's own rotation functions.
 const CLONE: &str = "_clone";
 /// Where the database itself listens, `host:port`, in a secret whose `host` is a proxy before it. A proxy lets in whom AWSCURRENT names, so a
 /// rotation could not try AWSPENDING through it.
 const DIRECT: &str = "relight_direct";
-/// PostgreSQL cuts longer names silently, and the wrong user would be meant.
-const LONGEST_NAME: usize = 63;
 
 /// A parsed secret.
 #[derive(Clone, PartialEq)]
@@ -65,12 +63,21 @@ impl SecretValue {
         self.text("engine")
     }
 
-    /// A secret that names no engine is taken for PostgreSQL's.
-    pub fn check_engine(&self) -> Result<(), LoginError> {
+    /// What its engine speaks. A secret that names no engine is taken for PostgreSQL's.
+    pub fn dialect(&self) -> Result<Dialect, LoginError> {
         match self.engine() {
-            None | Some("postgres" | "postgresql" | "aurora-postgresql") => Ok(()),
-            Some(engine) => Err(LoginError::Engine(engine.to_owned())),
+            None => Ok(Dialect::Postgres),
+            Some(engine) => Dialect::of(engine).ok_or_else(|| LoginError::Engine(engine.to_owned())),
         }
+    }
+
+    /// A secret of another engine would be logged in with by another protocol, which the database does not understand.
+    pub fn must_be_of(&self, planned: Engine) -> Result<(), LoginError> {
+        let spoken = self.dialect()?;
+        if Dialect::of(planned.as_str()) == Some(spoken) {
+            return Ok(());
+        }
+        Err(LoginError::OtherEngine { engine: self.engine().unwrap_or("none, which is PostgreSQL's").to_owned(), planned: planned.as_str() })
     }
 
     pub fn username(&self) -> Result<&str, LoginError> {
@@ -85,7 +92,7 @@ impl SecretValue {
     pub fn endpoint(&self) -> Result<Endpoint, LoginError> {
         let host = self.text("host").ok_or(LoginError::Incomplete("host"))?;
         let port = match self.get("port") {
-            None | Some(Value::Null) => Some(POSTGRES_PORT),
+            None | Some(Value::Null) => Some(self.dialect()?.port()),
             Some(Value::Number(port)) => port.as_u64().and_then(|port| u16::try_from(port).ok()),
             Some(Value::String(port)) => port.parse().ok(),
             Some(_) => None,
@@ -93,8 +100,9 @@ impl SecretValue {
         Ok(Endpoint { host: host.to_owned(), port: port.ok_or(LoginError::Incomplete("port"))? })
     }
 
-    pub fn database(&self) -> &str {
-        self.text("dbname").unwrap_or(MAINTENANCE_DATABASE)
+    /// The database that a login opens; `None` where the secret names none.
+    pub fn database(&self) -> Option<&str> {
+        self.text("dbname")
     }
 
     pub fn tls(&self) -> Tls {
@@ -200,7 +208,8 @@ impl SecretValue {
         // Of a user `_clone` nothing would be left: it is a name like others.
         let first = username.strip_suffix(CLONE).filter(|first| !first.is_empty());
         let twin = first.map_or_else(|| format!("{username}{CLONE}"), str::to_owned);
-        if twin.len() > LONGEST_NAME { Err(LoginError::NameTooLong) } else { Ok(twin) }
+        let longest = self.dialect()?.longest_name();
+        if twin.len() > longest { Err(LoginError::NameTooLong { longest }) } else { Ok(twin) }
     }
 
     fn get(&self, key: &str) -> Option<&Value> {
@@ -344,10 +353,33 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_without_port_and_database_has_postgres_own() {
+    fn a_secret_without_engine_and_port_has_postgres_own() {
         let value = value(r#"{"host":"h","username":"u","password":"p"}"#);
         assert_eq!(value.endpoint().map(|endpoint| endpoint.port), Ok(5432));
-        assert_eq!(value.database(), "postgres");
+        assert_eq!(value.database(), None);
+    }
+
+    #[test]
+    fn a_secret_of_mysql_or_mariadb_has_their_port_and_their_length_of_names() {
+        let of = |engine: &str, user: &str| value(&format!(r#"{{"engine":"{engine}","host":"h","username":"{user}"}}"#));
+        for engine in ["mysql", "mariadb"] {
+            assert_eq!(of(engine, "app").endpoint().map(|endpoint| endpoint.port), Ok(3306));
+        }
+        let long = "x".repeat(30);
+        assert_eq!(of("mysql", &long).twin(), Err(LoginError::NameTooLong { longest: 32 }));
+        assert!(of("mariadb", &long).twin().is_ok());
+        assert_eq!(of("oracle", "app").twin(), Err(LoginError::Engine("oracle".to_owned())));
+    }
+
+    #[test]
+    fn a_secret_of_another_engine_than_the_plans_is_said() {
+        assert_eq!(value(r#"{"engine":"aurora-postgresql"}"#).must_be_of(Engine::Postgres), Ok(()), "one protocol");
+        assert_eq!(value("{}").must_be_of(Engine::Postgres), Ok(()));
+        assert_eq!(value(r#"{"engine":"mariadb"}"#).must_be_of(Engine::MariaDb), Ok(()));
+        for (text, planned) in [("{}", Engine::MariaDb), (r#"{"engine":"postgres"}"#, Engine::MySql), (r#"{"engine":"mysql"}"#, Engine::MariaDb)] {
+            let error = value(text).must_be_of(planned).expect_err("another engine").to_string();
+            assert!(error.contains(planned.as_str()) && error.contains("`engine`"), "{error}");
+        }
     }
 
     #[test]
@@ -375,7 +407,7 @@ mod tests {
         assert_eq!(value(r#"{"username":"app_clone"}"#).twin().as_deref(), Ok("app"));
         assert_eq!(value(r#"{"username":"_clone"}"#).twin().as_deref(), Ok("_clone_clone"));
         let long = format!(r#"{{"username":"{}"}}"#, "x".repeat(58));
-        assert_eq!(value(&long).twin(), Err(LoginError::NameTooLong));
+        assert_eq!(value(&long).twin(), Err(LoginError::NameTooLong { longest: 63 }));
     }
 
     #[test]

@@ -4,15 +4,18 @@
 #[path = "login/server.rs"]
 #[allow(dead_code, reason = "shared with the tests of the way home")]
 mod server;
+#[path = "login/tls.rs"]
+mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relight::login::PgLogin;
+use relight::login::{Logins, PgLogin};
 use relight::ports::{Login, LoginError, Proof};
 use relight::secret::SecretValue;
 use serde_json::json;
 use server::{ADMIN_PASSWORD, Server, free_port, secret_at};
+use tls::Certificates;
 
 /// Everything that quoting can get wrong.
 const NASTY: &str = r#"p'a"s\s$$; drop role x; -- %s ü"#;
@@ -84,8 +87,8 @@ async fn a_login_that_takes_longer_than_a_connection_may_is_waited_for() {
 
 #[tokio::test]
 async fn another_engine_and_missing_keys_are_said_before_anything_is_sent() {
-    let mysql = secret_at(1, "root", "hunter2", json!({ "engine": "mysql" }));
-    assert_eq!(login().login(&mysql).await, Err(LoginError::Engine("mysql".to_owned())));
+    let oracle = secret_at(1, "root", "hunter2", json!({ "engine": "oracle" }));
+    assert_eq!(Logins::trusting(None).login(&oracle).await, Err(LoginError::Engine("oracle".to_owned())));
     for key in ["username", "password", "host"] {
         let value = secret_at(1, "root", "hunter2", json!({ key: null }));
         assert_eq!(login().login(&value).await, Err(LoginError::Incomplete(key)));
@@ -245,22 +248,10 @@ struct Tls {
 impl Tls {
     /// `None` where this PostgreSQL was built without TLS, as the one in the PyPI wheel is.
     fn start() -> Option<Tls> {
-        let authority = |name: &str| {
-            let mut params = rcgen::CertificateParams::new(Vec::new()).expect("a certificate");
-            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-            params.distinguished_name.push(rcgen::DnType::CommonName, name);
-            let key = rcgen::KeyPair::generate().expect("a key");
-            let pem = params.self_signed(&key).expect("a certificate").pem();
-            (pem, rcgen::Issuer::new(params, key))
-        };
-        let (ca, issuer) = authority("the databases' CA");
-        let (stranger, _) = authority("a stranger");
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a certificate");
-        let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+        let made = Certificates::make();
         let mut server = Server::start(&[]).expect("PostgreSQL starts");
-        let (certificate, key) = (server.file("server.crt", &certificate.pem()), server.file("server.key", &key.serialize_pem()));
-        let (ca, stranger) = (server.file("ca.pem", &ca), server.file("stranger.pem", &stranger));
+        let (certificate, key) = (server.file("server.crt", &made.certificate), server.file("server.key", &made.key));
+        let (ca, stranger) = (server.file("ca.pem", &made.ca), server.file("stranger.pem", &made.stranger));
         if !server.switch_tls_on(&certificate, &key) {
             eprintln!("not tried: this PostgreSQL was built without TLS");
             return None;

@@ -84,7 +84,7 @@ async fn measure<D: Database>(port: &D, view: &View, run: &Run, database: &plan:
     };
     match port.lag_samples(replica, from, to).await {
         Ok(samples) => {
-            let metric = lag::measure(replica.as_str(), &samples, first_down, confirmed_at);
+            let metric = lag::measure(database, &samples, first_down, confirmed_at);
             let since = view.now.duration_since(run.phase_since);
             let asking = lag::asking(&view.plan, database, &metric, word.is_some(), since).filter(|_| reached.is_none());
             asking.map_or_else(|| Ok(weighed(metric)), |asking| Err(Unmeasured::Asking(asking)))

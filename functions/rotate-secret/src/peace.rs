@@ -49,7 +49,10 @@ impl<S: Secrets, L: Login, D: Database + GlobalClusters, R: Reports> RotateSecre
                 None => return Ok(format!("not tried: {} has no instance, and nobody can log in to storage alone", database.replica)),
             },
         };
-        let attempt = async |value: &relight::secret::SecretValue| self.login.login(value).await;
+        let attempt = async |value: &relight::secret::SecretValue| {
+            value.must_be_of(database.engine)?;
+            self.login.login(value).await
+        };
         let (stage, _, seen) = self.first_that_works(&secret.name, &endpoint, attempt).await.map_err(|error| error.to_string())?;
         let how = if seen.encrypted { "over TLS" } else { "in plaintext" };
         Ok(match stage {

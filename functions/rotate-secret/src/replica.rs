@@ -99,12 +99,11 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
 }
 
 fn said(replica: &str, reached: &Reached) -> String {
-    let Reached { received, replayed, .. } = reached;
     let until = match reached.until() {
         Some((at, _)) => format!("every commit until {at}"),
         None => "it does not say of which time".to_owned(),
     };
-    format!("{replica} itself: {until}; {received} of the log received, {replayed} replayed")
+    format!("{replica} itself: {until}{}", reached.of_log())
 }
 
 fn unheard(replica: &str, last: Option<Timestamp>, secret: &str) -> String {

@@ -9,6 +9,7 @@ use relight::nudge::{Desk, Next, View, WorkError};
 use relight::plan::Secret;
 use relight::ports::{Database, EntryKind, Journal, Login, Reports, Secrets, Write, Written};
 use relight::run::RunId;
+use relight::secret::SecretValue;
 use relight::state::{Endpoint, Part, RotationProgress, SecretStep};
 
 use crate::RotateSecret;
@@ -84,9 +85,14 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         // As applications come, where they come through a proxy. It lets in whom AWSCURRENT names: where that is not the login that came with
         // the data, the instance itself is asked, and the repointing puts it right.
         let secrets = || turn.view.plan.secrets.iter().filter(|secret| secret.database == database);
+        let engine = turn.view.plan.database(database).map(|database| database.engine);
+        let prove = async |value: &SecretValue| {
+            engine.map_or(Ok(()), |engine| value.must_be_of(engine))?;
+            self.login.prove_writable(value).await
+        };
         for secret in secrets() {
             let Some(proxy) = turn.course.through(&turn.view.plan, &turn.view.snapshot, secret) else { continue };
-            match self.first_that_works(&secret.name, proxy, async |value| self.login.prove_writable(value).await).await {
+            match self.first_that_works(&secret.name, proxy, &prove).await {
                 Ok((_, _, proof)) => {
                     outcome.say(EntryKind::Reached, format!("takes writes through its proxy, with {}: {proof}", secret.name));
                     outcome.told.push(format!("database {database} proven writable"));
@@ -100,7 +106,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
             }
         }
         for secret in secrets() {
-            match self.first_that_works(&secret.name, endpoint, async |value| self.login.prove_writable(value).await).await {
+            match self.first_that_works(&secret.name, endpoint, &prove).await {
                 Ok((_, _, proof)) => {
                     let what = if turn.course == Course::Rehearsal { "the copy takes writes" } else { "takes writes" };
                     outcome.say(EntryKind::Reached, format!("{what}: {proof}"));

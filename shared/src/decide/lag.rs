@@ -13,6 +13,9 @@
 //! while the source is dead; so the number that counts is the last from before. Where the primary went on half alive,
 //! until the quorum was complete, it may have taken writes: then the worst sample until that moment counts.
 //!
+//! MySQL and MariaDB report how old what they apply is, by the time of its commit: 0 while nothing that arrived waits, whatever is still on its
+//! way. So a heartbeat matters more there, and the sentence says what the metric counts.
+//!
 //! The replica itself knows more, once it is asked: a moment until which it has every commit. What was committed between that moment and
 //! the failure is lost at most, see [`weigh`].
 
@@ -34,7 +37,7 @@ pub fn window(first_down: Timestamp, confirmed_at: Timestamp) -> (Timestamp, Tim
     (first_down.saturating_sub(STALE).unwrap_or(Timestamp::MIN), first_down.max(confirmed_at))
 }
 
-/// The lag that counts, with where it comes from. `replica` names its source.
+/// The lag that counts, with where it comes from.
 ///
 /// The sample of the minute in which the primary failed counts as one from before. It can only make the lag look larger,
 /// by less than a minute; leaving it out could miss two minutes of growth.
@@ -42,8 +45,9 @@ pub fn window(first_down: Timestamp, confirmed_at: Timestamp) -> (Timestamp, Tim
 /// -1 says that nobody measured, which a replica that has just lost its source says as well: it may stand between the last
 /// number and the first Down. Whoever was `n` seconds behind at a moment has everything from before that, so at the end he
 /// has lost `n` and the time since at most. That bound stands in for the -1; without a number to reckon from the lag is unknown.
-pub fn measure(replica: &str, samples: &[LagSample], first_down: Timestamp, confirmed_at: Timestamp) -> FrozenLag {
-    measure_by(&format!("AWS/RDS ReplicaLag of {replica}"), samples, first_down, confirmed_at)
+pub fn measure(database: &Database, samples: &[LagSample], first_down: Timestamp, confirmed_at: Timestamp) -> FrozenLag {
+    let counts = if database.is_mysql() { " (of what had arrived)" } else { "" };
+    measure_by(&format!("AWS/RDS ReplicaLag of {}{counts}", database.replica), samples, first_down, confirmed_at)
 }
 
 /// The same of another metric, which is named with what it is of.
@@ -112,7 +116,7 @@ pub fn weigh(metric: FrozenLag, replica: &str, reached: &Reached, beats: bool, f
         Telling::Beat => "the newest beat that arrived is of",
         Telling::Level => "it had all of its source's log at",
     };
-    let source = format!("{replica} itself: {what} {at}; {} of the log received, {} replayed", reached.received, reached.replayed);
+    let source = format!("{replica} itself: {what} {at}{}", reached.of_log());
     FrozenLag { seconds: Some(behind.as_secs_f64()), sampled_at: Some(at), source, ..metric }
 }
 

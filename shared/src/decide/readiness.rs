@@ -112,6 +112,7 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
         findings.extend(promotable(plan, &supposed, database, seen, &lag, now));
         lags.push(lag.seconds);
     }
+    findings.extend(things::unheard(plan));
     findings.extend(journal::logins(plan, snapshot, now));
     findings.extend(seen.traffic.iter().flat_map(|seen| traffic(plan, snapshot, seen, now)));
     findings.extend(stack.audience(plan, &seen.audience));
@@ -175,7 +176,7 @@ fn launches(seen: &ComputeSight) -> Vec<Finding> {
 /// The lag that a failure at this moment would be judged by. Where it could not be read that is said, and nothing is judged by it.
 fn lag_now(database: &Database, seen: &Seen, now: Timestamp, findings: &mut Vec<Finding>) -> FrozenLag {
     match seen.lag(database) {
-        Some(Ok(samples)) => measure(&database.replica, samples, now, now),
+        Some(Ok(samples)) => measure(database, samples, now, now),
         Some(Err(error)) => {
             findings.push(Finding::unreadable(format!("lag of {}", database.replica), error));
             FrozenLag { source: error.to_string(), first_down: Some(now), ..FrozenLag::default() }

@@ -3,19 +3,17 @@
 use super::{Database, Engine};
 
 /// A key of the database, what is wrong with it, and what to do.
-type Wrong = (&'static str, String, String);
+pub(super) type Wrong = (&'static str, String, String);
 
 /// RDS takes identifiers of global clusters up to this length.
 const LONGEST: usize = 63;
 
 pub(super) fn mistakes(database: &Database) -> Vec<Wrong> {
     match (database.engine, &database.global_cluster) {
-        (Engine::Postgres, None) => Vec::new(),
-        (Engine::Postgres, Some(_)) => vec![wrong(
-            "global_cluster",
-            "an instance of RDS for PostgreSQL is in no global cluster",
-            "leave it out, or write engine = \"aurora-postgresql\"",
-        )],
+        (Engine::Postgres | Engine::MySql | Engine::MariaDb, None) => Vec::new(),
+        (Engine::Postgres | Engine::MySql | Engine::MariaDb, Some(_)) => {
+            vec![wrong("global_cluster", "an instance of RDS is in no global cluster", "leave it out, or write engine = \"aurora-postgresql\"")]
+        }
         (Engine::AuroraPostgres, named) => named_wrongly(named.as_deref()).into_iter().chain(done_by_aurora(database)).collect(),
     }
 }
@@ -92,7 +90,7 @@ fn done_by_aurora(database: &Database) -> impl Iterator<Item = Wrong> {
     refused.into_iter().filter(|(given, ..)| *given).map(|(_, key, reason, remedy)| wrong(key, reason, remedy))
 }
 
-fn wrong(key: &'static str, reason: &str, remedy: &str) -> Wrong {
+pub(super) fn wrong(key: &'static str, reason: &str, remedy: &str) -> Wrong {
     (key, reason.to_owned(), remedy.to_owned())
 }
 
@@ -166,5 +164,7 @@ mod tests {
     fn the_engine_is_written_as_aws_writes_it() {
         assert_eq!(serde_json::to_value(Engine::AuroraPostgres).unwrap(), "aurora-postgresql");
         assert_eq!(serde_json::to_value(Engine::Postgres).unwrap(), "postgres");
+        assert_eq!(serde_json::to_value(Engine::MySql).unwrap(), "mysql");
+        assert_eq!(serde_json::to_value(Engine::MariaDb).unwrap(), "mariadb");
     }
 }

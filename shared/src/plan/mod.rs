@@ -4,6 +4,7 @@
 //! [`validate`]'s, which lists every mistake at once. docs/plan.md shows every key.
 
 mod global;
+mod mysql;
 mod put;
 pub mod stack;
 mod validate;
@@ -187,6 +188,23 @@ impl Database {
     pub fn is_global(&self) -> bool {
         self.engine == Engine::AuroraPostgres
     }
+
+    /// Whether it speaks MySQL's protocol, replicates by its binary log, and is brought home by hand.
+    pub fn is_mysql(&self) -> bool {
+        matches!(self.engine, Engine::MySql | Engine::MariaDb)
+    }
+}
+
+impl Engine {
+    /// As RDS and a secret name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Engine::Postgres => "postgres",
+            Engine::MySql => "mysql",
+            Engine::MariaDb => "mariadb",
+            Engine::AuroraPostgres => "aurora-postgresql",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +212,10 @@ impl Database {
 pub enum Engine {
     /// Amazon RDS for PostgreSQL: an instance, and a cross-Region replica of it.
     Postgres,
+    /// Amazon RDS for MySQL.
+    MySql,
+    /// Amazon RDS for MariaDB.
+    MariaDb,
     /// Aurora PostgreSQL: a global database, a cluster in each Region.
     #[serde(rename = "aurora-postgresql")]
     AuroraPostgres,

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::SignedDuration;
 use toml::de::{DeTable, DeValue};
 
-use super::{ObserverKind, Plan, Users, global};
+use super::{ObserverKind, Plan, Users, global, mysql};
 
 /// One thing that is wrong with a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +159,9 @@ impl Found {
         self.unique_by("database", "replica", plan.databases.iter().map(|database| database.replica.clone()));
         for (index, database) in plan.databases.iter().enumerate() {
             let key = |rest: &str| format!("database[{index}].{rest}");
-            self.0.extend(global::mistakes(database).into_iter().map(|(rest, reason, remedy)| (key(rest), reason, remedy)));
+            let of_engine = if database.is_mysql() { mysql::mistakes(database) } else { Vec::new() };
+            let wrong = global::mistakes(database).into_iter().chain(of_engine);
+            self.0.extend(wrong.map(|(rest, reason, remedy)| (key(rest), reason, remedy)));
             let kind = if database.is_global() { "cluster" } else { "instance" };
             for (rest, id) in [("primary", &database.primary), ("replica", &database.replica)] {
                 self.unless(

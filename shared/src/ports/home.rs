@@ -225,13 +225,13 @@ pub struct LeftRows {
     pub lines: Vec<String>,
 }
 
-/// Two databases of one log, table by table.
+/// Two databases of one log, table by table. `at` is the position as the engine writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compared {
     /// Both at one position, and every table has as many rows with the same checksum.
-    Equal { at: Lsn, tables: usize, rows: u64 },
+    Equal { at: String, tables: usize, rows: u64 },
     /// Both at one position, and these tables differ.
-    Differing { at: Lsn, tables: Vec<Difference> },
+    Differing { at: String, tables: Vec<Difference> },
     /// Writes went on: no position was found at which both could be seen.
     Moving,
 }

@@ -9,7 +9,8 @@ use super::Lsn;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reached {
-    /// All of the log that it has, and what of it is visible. The rest is replayed by a promotion, so it is not lost.
+    /// All of the log that it has, and what of it is visible. The rest is replayed by a promotion, so it is not lost. Zero for an engine that
+    /// says nothing of it.
     pub received: Lsn,
     pub replayed: Lsn,
     /// The newest commit that it replayed. It says nothing of a source that has committed nothing since.
@@ -22,6 +23,14 @@ pub struct Reached {
 }
 
 impl Reached {
+    /// The positions, for a sentence to go on with; nothing where there are none.
+    pub fn of_log(&self) -> String {
+        match self.received {
+            Lsn(0) => String::new(),
+            received => format!("; {received} of the log received, {} replayed", self.replayed),
+        }
+    }
+
     /// Every commit until then is here, and who says so; `None`: it says nothing that tells.
     pub fn until(&self) -> Option<(Timestamp, Telling)> {
         let told = [(self.committed_at, Telling::Commit), (self.beat_at, Telling::Beat), (self.level_at, Telling::Level)];

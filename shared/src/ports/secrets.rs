@@ -305,8 +305,10 @@ impl fmt::Display for Proof {
 pub enum LoginError {
     #[error("the secret has no `{0}`; put it into the secret's JSON")]
     Incomplete(&'static str),
-    #[error("the secret's engine is `{0}`; Relight logs in to postgres only")]
+    #[error("the secret's engine is `{0}`; Relight logs in to postgres, mysql and mariadb")]
     Engine(String),
+    #[error("the secret's engine is {engine}, the plan's {planned}; correct `engine` in the secret's JSON or in the plan")]
+    OtherEngine { engine: String, planned: &'static str },
     #[error("{at} refuses this user and password; the secret and the database disagree")]
     WrongPassword { at: String },
     #[error("{at} cannot be reached: {why}; check the security group, the subnet's route and the endpoint")]
@@ -321,8 +323,10 @@ pub enum LoginError {
     ReadOnly { at: String, why: &'static str },
     #[error("{at} refused to {doing} (SQLSTATE {code}); {remedy}")]
     Refused { at: String, doing: &'static str, code: String, remedy: &'static str },
-    #[error("the user's name with `_clone` is longer than the 63 bytes that PostgreSQL keeps; rename the user, or use single-user rotation")]
-    NameTooLong,
+    #[error("the user's name with `_clone` is longer than the {longest} bytes that its engine keeps; rename the user, or use single-user rotation")]
+    NameTooLong { longest: usize },
+    #[error("{at}: Relight cannot {doing}; docs/databases.md says how it is done by hand")]
+    NotForEngine { at: String, doing: &'static str },
     #[error("{at}: {why}")]
     Unsettled { at: String, why: &'static str },
     #[error(

@@ -12,7 +12,7 @@ use stage_app::balancer::Balancer;
 use stage_app::fleet::{self, Fleet};
 use stage_deploy::Deployer;
 use stage_dns::{Dns, Status};
-use stage_rds::{Binaries, Rds, Timing};
+use stage_rds::{Binaries, MariaDbBinaries, Rds, Timing};
 use stage_router::{Call, Router};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -121,6 +121,8 @@ async fn start_rds(layout: &Layout, folder: &Path, groups: &Groups) -> Result<Rd
         account: ACCOUNT.to_owned(),
         data_dir: folder.to_owned(),
         postgres,
+        // A stage whose plan is PostgreSQL's needs none.
+        mariadb: MariaDbBinaries::find().ok(),
         // Not shortened, as CloudWatch's minutes are not: with the time shortened, a primary that dies just before the minute is full would
         // leave a -1 in the one sample that the lag is judged by, which in AWS takes a first Down half a minute late.
         timing: Timing { unheard: Duration::from_secs(30), ..Timing::default() },

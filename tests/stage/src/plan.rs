@@ -55,9 +55,13 @@ pub fn named(name: &str, engine: Engine) -> Result<Plan, Error> {
 /// The example under another name, with the database that `infra/examples/aurora` puts in the place of its own where that is asked for.
 fn table(name: &str, engine: Engine) -> Result<Table, Error> {
     let mut plan: Table = EXAMPLE.replace(EXAMPLES_NAME, name).parse().map_err(Error::part("reading the example's plan"))?;
+    let database = plan.get_mut("database").and_then(Value::as_array_mut).and_then(|all| all.first_mut()).and_then(Value::as_table_mut);
+    let database = database.ok_or_else(another_form)?;
+    if matches!(engine, Engine::MySql | Engine::MariaDb) {
+        database.remove("home_security_groups");
+        set(database, &[("engine", engine.as_str())]);
+    }
     if engine == Engine::AuroraPostgres {
-        let database = plan.get_mut("database").and_then(Value::as_array_mut).and_then(|all| all.first_mut()).and_then(Value::as_table_mut);
-        let database = database.ok_or_else(another_form)?;
         for key in ["quarantine_security_group", "home_security_groups", "backup_retention_days", "compare", "heartbeat", "instance_class"] {
             database.remove(key);
         }
@@ -91,8 +95,10 @@ fn fill(plan: &mut Table, differences: &Differences) -> Option<()> {
     let objectives = plan.get_mut("objectives")?.as_table_mut()?;
     set(objectives, &[("rto", &format!("{:#}", differences.rto)), ("rpo", &format!("{:#}", differences.rpo))]);
     let database = plan.get_mut("database")?.as_array_mut()?.first_mut()?.as_table_mut()?;
-    if differences.engine == Engine::Postgres {
+    if differences.engine != Engine::AuroraPostgres {
         set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
+    }
+    if differences.engine == Engine::Postgres {
         database.insert("home_security_groups".to_owned(), Value::Array(vec![differences.home_group.clone().into()]));
     }
     database.extend(differences.database.clone());

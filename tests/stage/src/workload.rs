@@ -150,13 +150,27 @@ pub(crate) async fn deploy(site: &Site<'_>, name: &str, networks: [Deployed; 2])
         if site.options.engine == Engine::AuroraPostgres {
             return aurora(site, name).await;
         }
-        let parameters =
-            [("StandbyRegion", STANDBY.to_owned()), ("MultiAz", "false".to_owned()), ("Tls", "false".to_owned()), ("Protect", "no".to_owned())];
+        let of_engine = |wanted: &[&str]| {
+            let parameters = if site.options.engine == Engine::MariaDb { MARIADB.as_slice() } else { &[] };
+            parameters.iter().filter(|(name, _)| wanted.contains(name)).map(|(name, value)| (*name, (*value).to_owned())).collect::<Vec<_>>()
+        };
+        let mut parameters = of_engine(&["Engine", "EngineVersion", "ParameterFamily"]);
+        parameters.extend([
+            ("StandbyRegion", STANDBY.to_owned()),
+            ("MultiAz", "false".to_owned()),
+            ("Tls", "false".to_owned()),
+            ("Protect", "no".to_owned()),
+        ]);
         let database = site.example(name, "primary", PRIMARY, parameters).await?;
         users(site, &database).await?;
         let source = output(&database, "DatabaseArn")?;
-        let parameters =
-            [("SourceDatabaseArn", source), ("PrimaryRegion", PRIMARY.to_owned()), ("Tls", "false".to_owned()), ("Protect", "no".to_owned())];
+        let mut parameters = of_engine(&["ParameterFamily"]);
+        parameters.extend([
+            ("SourceDatabaseArn", source),
+            ("PrimaryRegion", PRIMARY.to_owned()),
+            ("Tls", "false".to_owned()),
+            ("Protect", "no".to_owned()),
+        ]);
         let replica = site.example(name, "standby", STANDBY, parameters).await?;
         site.rds.set_delay(STANDBY, &output(&replica, "ReplicaId")?, site.options.replication_delay);
         Ok::<_, Error>((database, replica))
@@ -195,6 +209,9 @@ async fn aurora(site: &Site<'_>, name: &str) -> Result<(Deployed, Deployed), Err
     site.rds.set_delay(STANDBY, &output(&replica, "ReplicaId")?, site.options.replication_delay);
     Ok((database, replica))
 }
+
+/// What the example is told of another engine than its own.
+const MARIADB: [(&str, &str); 3] = [("Engine", "mariadb"), ("EngineVersion", "10.11"), ("ParameterFamily", "mariadb10.11")];
 
 type Sizes = [(&'static str, u32); 8];
 
@@ -381,11 +398,17 @@ pub(crate) async fn users(site: &Site<'_>, database: &Deployed) -> Result<(), Er
     let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let (user, owner) = (text(&app, "username"), text(&admin, "username"));
     let password = text(&app, "password").replace('\'', "''");
-    let statements = [
-        format!("create role {user} login password '{password}'"),
-        format!("grant create, usage on schema public to {user}"),
-        format!("grant {user} to {owner} with admin option"),
-    ];
+    let statements = match site.options.engine {
+        Engine::Postgres | Engine::AuroraPostgres => vec![
+            format!("create role {user} login password '{password}'"),
+            format!("grant create, usage on schema public to {user}"),
+            format!("grant {user} to {owner} with admin option"),
+        ],
+        Engine::MySql | Engine::MariaDb => vec![
+            format!("create user {user}@'%' identified by '{password}'"),
+            format!("grant select, insert, update, delete, create, alter, index on {}.* to {user}@'%'", text(&app, "dbname")),
+        ],
+    };
     let id = output(database, "DatabaseId")?;
     for statement in statements {
         site.rds

@@ -30,6 +30,46 @@ has_postgres() {
     return 1
 }
 
+# The packages of Debian and Ubuntu that start no service. The second one holds what mariadb-install-db reads its settings with.
+mariadb_packages="mariadb-server-core mariadb-client-core"
+
+has_mariadb() {
+    (PATH=$PATH:/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin && command -v mariadbd && command -v mariadb-install-db) >/dev/null 2>&1
+}
+
+install_mariadb() {
+    set -- env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120 -o Acquire::Retries=1 -o Acquire::http::Timeout=20
+    # A machine that was made from an image has no lists of packages, or old ones.
+    # shellcheck disable=SC2086
+    "$@" install $mariadb_packages || { "$@" update && "$@" install $mariadb_packages; }
+}
+
+# Everything but the tests of that engine works without it, so nothing here ends the set-up. What apt-get said is kept, and keeps it from
+# being asked again each time.
+offer_mariadb() {
+    has_mariadb && return 0
+    by_hand="apt-get install --no-install-recommends $mariadb_packages"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        printf 'tools: there is no mariadbd, so the tests of MariaDB do not run; on Debian: %s\n' "$by_hand" >&2
+        return 0
+    fi
+    said=$venv.mariadb.log
+    if [ -e "$said" ]; then
+        printf 'tools: there is no mariadbd, so the tests of MariaDB do not run; why not: %s (remove it to try again)\n' "$said" >&2
+        return 0
+    fi
+    mkdir -p "$(dirname "$said")"
+    printf 'tools: installing MariaDB from Debian packages ... ' >&2
+    if install_mariadb >"$said.now" 2>&1 </dev/null && has_mariadb; then
+        rm -f "$said.now"
+        echo done >&2
+    else
+        echo failed >&2
+        mv "$said.now" "$said"
+        printf 'tools: the tests of MariaDB do not run; %s said: %s\n' "$by_hand" "$(tail -n 1 "$said")" >&2
+    fi
+}
+
 make_venv() {
     # Debian ships Python without ensurepip; another pip, or virtualenv, can fill a bare environment then.
     python3 -m venv --clear "$venv" && return 0
@@ -45,6 +85,7 @@ version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2] if sys.ve
 
 case $group in
 stage)
+    offer_mariadb
     what="the emulators and cargo-lambda"
     files="requirements-postgres.txt requirements.txt"
     set -- -r "$here/requirements.txt"

@@ -161,7 +161,7 @@ impl LoginWorld {
     }
 
     fn admit(&self, with: &SecretValue) -> Result<(String, Seen), LoginError> {
-        with.check_engine()?;
+        with.dialect()?;
         let asked = with.endpoint()?;
         let at = format!("{}:{}", asked.host, asked.port);
         let endpoint = self.database.behind(&asked);
@@ -179,7 +179,7 @@ impl LoginWorld {
         if self.users_of(&endpoint.host, |users| users.get(user).map(String::as_str) != Some(password)) {
             return Err(LoginError::WrongPassword { at });
         }
-        if self.servers.borrow().dropped.iter().any(|database| database == with.database()) {
+        if self.servers.borrow().dropped.iter().any(|database| database == with.database().unwrap_or("postgres")) {
             return Err(LoginError::Refused { at, doing: "let this user in", code: "3D000".to_owned(), remedy: "correct `dbname` in the secret" });
         }
         Ok((at, Seen { in_recovery: instance.source.is_some(), encrypted }))

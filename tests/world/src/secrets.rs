@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use relight::clock::Clock;
 use relight::decide::rotation::step::next_version;
 use relight::event::{RotationStep, RotationStepName};
-use relight::plan::Plan;
+use relight::plan::{Engine, Plan};
 use relight::ports::{CallError, Described, DisposableName, HomeSecret, Removal, Rotating, SecretName, Secrets, Stage, Why};
 use relight::secret::SecretValue;
 use relight::state::Place;
@@ -79,12 +79,13 @@ impl SecretsWorld {
         let world = SecretsWorld { calls, clock, login, region, account, store: Rc::default() };
         for secret in &plan.secrets {
             let host = plan.database(&secret.database).map(|database| format!("{}.primary.rds.test", database.primary)).unwrap_or_default();
+            let engine = plan.database(&secret.database).map_or(Engine::Postgres, |database| database.engine);
             let user = user_of(&secret.name);
             let password = format!("{user}'s \"first\" password");
             world.login.add_user(&user, &password);
             let master = secret.admin.as_ref().map(|admin| relight::secret::arn_in(&world.arn(admin), &plan.primary));
             let text = serde_json::json!({
-                "engine": "postgres", "host": host, "port": 5432, "username": user, "password": password, "dbname": "shop", "kept": { "as": "it is" },
+                "engine": engine.as_str(), "host": host, "port": 5432, "username": user, "password": password, "dbname": "shop", "kept": { "as": "it is" },
             });
             let mut value = SecretValue::parse(&text.to_string()).expect("an object");
             if let Some(master) = master {

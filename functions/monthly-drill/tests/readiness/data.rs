@@ -7,7 +7,7 @@ use relight_world::World;
 use relight_world::database::LagFeed;
 use serde_json::json;
 
-use crate::scene::{found, minutes, only};
+use crate::scene::{PLAN, found, found_of, minutes, only};
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_is_gone() {
@@ -68,6 +68,20 @@ async fn a_replica_that_is_full_stopped_or_backing_up() {
     let breaks = |status: &'static str| move |world: &World| world.database.change("orders-replica", |instance| instance.status = status.to_owned());
     only(breaks("storage-full"), Blocking, "database/orders", "storage-full", "describe-events").await;
     only(breaks("backing-up"), Warning, "replica/orders-replica", "backing-up", "wait for it").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_of_another_engine_than_the_plan_says() {
+    let other = |world: &World| world.database.change("orders-replica", |instance| instance.engine = "mariadb".to_owned());
+    only(other, Blocking, "replica/orders-replica", "is mariadb, and the plan says postgres", "correct `engine`").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mariadb_without_a_heartbeat_tells_nothing_of_what_is_still_on_its_way() {
+    let plan = PLAN.replace("engine = \"postgres\"", "engine = \"mariadb\"");
+    let found = found_of(&plan).await;
+    let [one] = &found[..] else { panic!("not one finding: {found:#?}") };
+    assert!(one.starts_with("warning database/orders: nothing tells how far") && one.contains("| give the plan's database a `heartbeat`"), "{one}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,7 +86,11 @@ pub(crate) const ASK: &str = r#"{ "relight": "readiness" }"#;
 
 /// A standby in which everything is as it should be, an hour of peace behind it.
 pub(crate) fn sound() -> Scene {
-    let world = World::with_plan(PLAN);
+    sound_of(PLAN)
+}
+
+fn sound_of(plan: &str) -> Scene {
+    let world = World::with_plan(plan);
     let now = world.now();
     let login = |name: &str| (name.to_owned(), LoginSeen { at: now - minutes(10), ok: true, said: "logs in".to_owned() });
     let memory = Memory {
@@ -146,8 +150,17 @@ pub(crate) async fn look(scene: &mut Scene) -> ReadinessReport {
 
 /// What is found of a standby that `breaks`, as `severity about: sentence | remedy`.
 pub(crate) async fn found(breaks: impl FnOnce(&World)) -> Vec<String> {
-    let mut scene = sound();
+    let scene = sound();
     breaks(&scene.world);
+    all_of(scene).await
+}
+
+/// What is found where the plan is another one, and all else sound.
+pub(crate) async fn found_of(plan: &str) -> Vec<String> {
+    all_of(sound_of(plan)).await
+}
+
+async fn all_of(mut scene: Scene) -> Vec<String> {
     let report = look(&mut scene).await;
     report.findings.iter().map(|row| format!("{} {}: {} | {}", row.severity, row.about, row.said, row.remedy)).collect()
 }

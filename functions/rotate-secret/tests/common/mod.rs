@@ -7,6 +7,7 @@ pub(crate) mod rotation;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use relight::plan::Engine;
 use relight::ports::{CopyId, CopyOf, Database, Instance, ReplicaId, Stage};
 use relight::run::{Mode, Phase, Run, RunId, Said, Words};
 use relight::secret::SecretValue;
@@ -85,6 +86,13 @@ impl Scene {
     /// A failover past its point of no return, with the database promoted.
     pub(crate) fn promoted() -> Scene {
         let scene = Scene::activating();
+        scene.promote();
+        scene
+    }
+
+    /// The same of a plan and secrets of this engine.
+    pub(crate) fn promoted_of(engine: Engine) -> Scene {
+        let scene = Scene::activating_with(&PLAN.replace("engine = \"postgres\"", &format!("engine = \"{}\"", engine.as_str())));
         scene.promote();
         scene
     }

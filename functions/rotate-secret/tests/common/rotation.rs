@@ -1,6 +1,7 @@
 //! A secret whose rotation was called, and what else may be the matter with it.
 
 use relight::event::{RotationStep, RotationStepName as Name};
+use relight::plan::Engine;
 use relight::ports::Stage;
 use relight::secret::SecretValue;
 use relight_world::secrets::RotatedBy;
@@ -23,7 +24,11 @@ pub(crate) struct Rotation {
 
 impl Rotation {
     pub(crate) async fn of(secret: &'static str) -> Rotation {
-        let mut scene = Scene::promoted();
+        Rotation::of_engine(secret, Engine::Postgres).await
+    }
+
+    pub(crate) async fn of_engine(secret: &'static str, engine: Engine) -> Rotation {
+        let mut scene = Scene::promoted_of(engine);
         scene.world.secrets.rotated_by(RotatedBy::Test);
         scene.ticks(1).await;
         let arn = scene.world.secrets.arn(secret);

@@ -1,4 +1,4 @@
-//! The contract of a rotation function for PostgreSQL as a table: what may be the matter, which step comes, what comes of it.
+//! The contract of a rotation function for PostgreSQL, MySQL and MariaDB as a table: what may be the matter, which step comes, what comes of it.
 //!
 //! It is at least as wide as what AWS's own functions for a single user and for alternating users are publicly known to do,
 //! written down from their behaviour. Where Relight does otherwise the row says so. Each row is asked twice: a step that was
@@ -13,6 +13,7 @@ mod tls;
 
 use common::rotation::{ADMIN, APP, BATCH, Rotation, edited};
 use relight::event::{RotationStepName as Name, parse};
+use relight::plan::Engine;
 use relight::ports::{Described, Stage};
 use relight::secret::SecretValue;
 use rows::{Comes, Row, Users};
@@ -41,14 +42,14 @@ fn rest(value: &SecretValue) -> SecretValue {
     edited(value, |fields| fields.retain(|key, _| key != "username" && key != "password"))
 }
 
-async fn judge(row: Row, users: Users, step: Name) {
+async fn judge(row: Row, engine: Engine, users: Users, step: Name) {
     let secret = if users == Users::Alternating { APP } else { BATCH };
-    let mut rotation = Rotation::of(secret).await;
+    let mut rotation = Rotation::of_engine(secret, engine).await;
     for before in row.after {
         rotation.take(*before).await.expect("what came before was done");
     }
     (row.given)(&mut rotation);
-    let name = format!("{}, {users:?}, {step:?}", row.situation);
+    let name = format!("{}, {engine:?}, {users:?}, {step:?}", row.situation);
     let current = rotation.scene.world.secrets.read(secret, Stage::Current);
     let opened = current.as_ref().is_some_and(|current| rotation.opens(current));
     let before = world(&rotation);
@@ -86,21 +87,22 @@ async fn judge(row: Row, users: Users, step: Name) {
 #[tokio::test(start_paused = true)]
 async fn each_situation_and_step_comes_to_what_the_table_says() {
     let asked = rows::all().flat_map(|row| row.users.iter().flat_map(move |users| row.steps.iter().map(move |step| (row, *users, *step))));
+    let asked = asked.flat_map(|(row, users, step)| row.engines.iter().map(move |engine| (row, *engine, users, step)));
     let mut judged = 0;
     let judging = async {
         let mut wrong = Vec::new();
-        for (row, users, step) in asked {
+        for (row, engine, users, step) in asked {
             judged += 1;
             // A task each: one row that is wrong does not hide the others.
-            if tokio::task::spawn_local(judge(row, users, step)).await.is_err() {
-                wrong.push(format!("{}, {users:?}, {step:?}", row.situation));
+            if tokio::task::spawn_local(judge(row, engine, users, step)).await.is_err() {
+                wrong.push(format!("{}, {engine:?}, {users:?}, {step:?}", row.situation));
             }
         }
         wrong
     };
     let wrong = tokio::task::LocalSet::new().run_until(judging).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(judged > 150, "only {judged} were judged");
+    assert!(judged > 450, "only {judged} were judged");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The rows.
 
 use relight::event::RotationStepName::{self as Name, CreateSecret, FinishSecret, SetSecret, TestSecret};
+use relight::plan::Engine;
 use relight::ports::Stage;
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ use Comes::{Done, Refused};
 pub(crate) struct Row {
     pub(crate) situation: &'static str,
     pub(crate) users: &'static [Users],
+    /// All that are rotated, but for what one of them has by itself.
+    pub(crate) engines: &'static [Engine],
     /// Steps that were done before.
     pub(crate) after: &'static [Name],
     pub(crate) given: fn(&mut Rotation),
@@ -38,6 +41,10 @@ const BOTH: &[Users] = &[Users::Single, Users::Alternating];
 const SINGLE: &[Users] = &[Users::Single];
 const ALTERNATING: &[Users] = &[Users::Alternating];
 
+const POSTGRES: &[Engine] = &[Engine::Postgres];
+const MYSQL: &[Engine] = &[Engine::MySql];
+const MARIADB: &[Engine] = &[Engine::MariaDb];
+
 const NOTHING: &[Name] = &[];
 const CREATED: &[Name] = &[CreateSecret];
 const SET: &[Name] = &[CreateSecret, SetSecret];
@@ -50,10 +57,14 @@ const OTHER: &str = "99999999-9999-9999-9999-999999999999";
 type Given = fn(&mut Rotation);
 
 fn row(situation: &'static str, users: &'static [Users], after: &'static [Name], given: Given, steps: &'static [Name], comes: Comes) -> Row {
-    Row { situation, users, after, given, steps, comes, then: |_| {} }
+    Row { situation, users, engines: &[Engine::Postgres, Engine::MySql, Engine::MariaDb], after, given, steps, comes, then: |_| {} }
 }
 
 impl Row {
+    fn of(self, engines: &'static [Engine]) -> Row {
+        Row { engines, ..self }
+    }
+
     fn then(self, then: fn(&Rotation)) -> Row {
         Row { then, ..self }
     }
@@ -136,7 +147,7 @@ fn create() -> Vec<Row> {
             STEP,
             Done(NEW_PASSWORD),
         ),
-        row("another engine", BOTH, NOTHING, |r| current_with(r, "engine", json!("mysql")), STEP, Refused("engine is `mysql`")),
+        row("an engine that nobody speaks", BOTH, NOTHING, |r| current_with(r, "engine", json!("oracle")), STEP, Refused("engine is `oracle`")),
         row("Aurora's engine", BOTH, NOTHING, |r| current_with(r, "engine", json!("aurora-postgresql")), STEP, Done(NEW_PASSWORD)),
         // AWS's functions want the key; a secret without it was made for PostgreSQL by whoever gave it to this function.
         row("no engine", BOTH, NOTHING, |r| current_without(r, "engine"), STEP, Done(NEW_PASSWORD)),
@@ -145,11 +156,16 @@ fn create() -> Vec<Row> {
         row("the second user", ALTERNATING, NOTHING, |r| user_of(r, "app_clone"), STEP, Done(NEW_PASSWORD)).then(|r| pending_user(r, "app")),
         row("a user whose name is the suffix", ALTERNATING, NOTHING, |r| user_of(r, "_clone"), STEP, Done(NEW_PASSWORD))
             .then(|r| pending_user(r, "_clone_clone")),
+        row("26 bytes of a name", ALTERNATING, NOTHING, |r| user_of(r, &"x".repeat(26)), STEP, Done(NEW_PASSWORD)).of(MYSQL),
+        row("27 bytes of a name", ALTERNATING, NOTHING, |r| user_of(r, &"x".repeat(27)), STEP, Refused("longer than the 32 bytes")).of(MYSQL),
+        row("74 bytes of a name", ALTERNATING, NOTHING, |r| user_of(r, &"x".repeat(74)), STEP, Done(NEW_PASSWORD)).of(MARIADB),
+        row("75 bytes of a name", ALTERNATING, NOTHING, |r| user_of(r, &"x".repeat(75)), STEP, Refused("longer than the 80 bytes")).of(MARIADB),
         row("57 bytes of a name", ALTERNATING, NOTHING, |r| user_of(r, &"x".repeat(57)), STEP, Done(NEW_PASSWORD))
+            .of(POSTGRES)
             .then(|r| pending_user(r, &format!("{}_clone", "x".repeat(57)))),
-        row("58 bytes of a name", ALTERNATING, NOTHING, |r| user_of(r, &"x".repeat(58)), STEP, Refused("longer than the 63 bytes")),
-        row("58 bytes, 29 letters", ALTERNATING, NOTHING, |r| user_of(r, &"é".repeat(29)), STEP, Refused("longer than the 63 bytes")),
-        row("63 bytes, a clone", ALTERNATING, NOTHING, |r| user_of(r, &format!("{}_clone", "x".repeat(57))), STEP, Done(NEW_PASSWORD)),
+        row("58 bytes of a name", ALTERNATING, NOTHING, |r| user_of(r, &"x".repeat(58)), STEP, Refused("longer than the 63 bytes")).of(POSTGRES),
+        row("58 bytes, 29 letters", ALTERNATING, NOTHING, |r| user_of(r, &"é".repeat(29)), STEP, Refused("longer than the 63 bytes")).of(POSTGRES),
+        row("63 bytes, a clone", ALTERNATING, NOTHING, |r| user_of(r, &format!("{}_clone", "x".repeat(57))), STEP, Done(NEW_PASSWORD)).of(POSTGRES),
         row("58 bytes, a single user", SINGLE, NOTHING, |r| user_of(r, &"x".repeat(58)), STEP, Done(NEW_PASSWORD)),
         row("`masterarn` is empty", BOTH, NOTHING, |r| current_with(r, "masterarn", json!("")), STEP, Refused("`masterarn` is no ARN")),
         row("`masterarn` is a number", BOTH, NOTHING, |r| current_with(r, "masterarn", json!(7)), STEP, Refused("`masterarn` is no ARN")),
@@ -291,9 +307,14 @@ fn admins() -> Vec<Row> {
             "the admin is of another engine",
             ALTERNATING,
             CREATED,
-            |r| r.edit_admin(|f| drop(f.insert("engine".to_owned(), json!("mysql")))),
+            |r| {
+                r.edit_admin(|f| {
+                    let other = if f["engine"] == "postgres" { "mysql" } else { "postgres" };
+                    f.insert("engine".to_owned(), json!(other));
+                });
+            },
             STEP,
-            Refused("engine is `mysql`"),
+            Refused("another engine"),
         ),
         row("the admin names another database", ALTERNATING, CREATED, other_database, STEP, Done("the other user's new password")),
         row("the admin is the same user", ALTERNATING, CREATED, same_user, STEP, Refused("the admin is app, one of the two users")),

@@ -17,7 +17,7 @@ fn samples(of: &[(i64, f64)]) -> Vec<LagSample> {
 }
 
 fn measured(of: &[(i64, f64)], confirmed: &str) -> FrozenLag {
-    measure("orders-replica", &samples(of), at(DOWN), at(confirmed))
+    measure(&crate::situations::plan().databases[0], &samples(of), at(DOWN), at(confirmed))
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Decision<CopyMove, RehearsalWait, 
             Some(CopySnapshot::Available) => Decision::Act(vec![CopyMove::Restore(id)]),
             Some(CopySnapshot::Failed) => Decision::Refuse(GivenUp::SnapshotFailed { copy: id, replica: database.replica.clone() }),
             // Also where one was asked for and nothing came of it: the replica may have become one that is copied.
-            None => begin(&database.replica, replica, id),
+            None => begin(database, replica, id),
         },
         (Some(_), None) => Decision::Wait(RehearsalWait::NotSeen { copy: id }),
         (Some(_), Some(copy)) => follow(step, id, copy, comparing),
@@ -96,14 +96,14 @@ fn follow(step: &CopyStep, id: CopyId, copy: &Instance, comparing: bool) -> Deci
 }
 
 /// A copy of a replica that has none yet, in the way that RDS has for it.
-fn begin(name: &str, replica: Option<&Instance>, copy: CopyId) -> Decision<CopyMove, RehearsalWait, GivenUp> {
-    let replica_name = || name.to_owned();
-    let Some(replica) = replica else { return Decision::Refuse(GivenUp::NoReplica { replica: replica_name() }) };
-    match readiness(name, replica) {
-        Readiness::Broken => Decision::Refuse(GivenUp::NotAvailable { replica: replica_name(), status: replica.status.clone() }),
-        _ if replica.source.is_none() => Decision::Refuse(GivenUp::NotAReplica { replica: replica_name() }),
+fn begin(database: &Database, replica: Option<&Instance>, copy: CopyId) -> Decision<CopyMove, RehearsalWait, GivenUp> {
+    let name = || database.replica.clone();
+    let Some(replica) = replica else { return Decision::Refuse(GivenUp::NoReplica { replica: name() }) };
+    match readiness(&name(), replica) {
+        Readiness::Broken => Decision::Refuse(GivenUp::NotAvailable { replica: name(), status: replica.status.clone() }),
+        _ if replica.source.is_none() => Decision::Refuse(GivenUp::NotAReplica { replica: name() }),
         Readiness::Busy(busy) => Decision::Wait(RehearsalWait::Busy(busy)),
-        Readiness::Ready => Decision::Act(vec![match not_copied(name, replica) {
+        Readiness::Ready => Decision::Act(vec![match not_copied(database, replica) {
             Some(why) => CopyMove::Snapshot { copy, why },
             None => CopyMove::Create(copy),
         }]),
@@ -111,11 +111,12 @@ fn begin(name: &str, replica: Option<&Instance>, copy: CopyId) -> Decision<CopyM
 }
 
 /// Why RDS makes no replica of the replica; nothing where it does.
-fn not_copied(name: &str, replica: &Instance) -> Option<NotCopied> {
-    if !has_replicas_of_replicas(&replica.engine_version) {
-        return Some(NotCopied::EngineTooOld { replica: name.to_owned(), version: replica.engine_version.clone() });
+fn not_copied(database: &Database, replica: &Instance) -> Option<NotCopied> {
+    let name = || database.replica.clone();
+    if !database.is_mysql() && !has_replicas_of_replicas(&replica.engine_version) {
+        return Some(NotCopied::EngineTooOld { replica: name(), version: replica.engine_version.clone() });
     }
-    (replica.backup_retention == 0).then(|| NotCopied::NoBackups { replica: name.to_owned() })
+    (replica.backup_retention == 0).then(|| NotCopied::NoBackups { replica: name() })
 }
 
 /// PostgreSQL has them on RDS from 14.1 on. A version that nobody can read is tried: RDS says no itself.

@@ -58,6 +58,8 @@ pub enum Finding {
     Suspended { group: GroupName, processes: BTreeSet<String> },
     NotLaunched { group: GroupName, setback: Setback },
     NoReplica { replica: String, primary: String },
+    OtherEngine { replica: String, engine: String, planned: &'static str },
+    NoHeartbeat { database: String, planned: &'static str },
     NoProxy { proxy: String },
     ProxyElsewhere { proxy: String, target: String },
     ProxyNotAvailable { proxy: String, status: String },
@@ -145,6 +147,7 @@ impl Finding {
             | Finding::NoLogin { .. }
             | Finding::OldLogin { .. }
             | Finding::NoBeat { .. }
+            | Finding::NoHeartbeat { .. }
             | Finding::UsersAtStandby { .. }
             | Finding::Silent { enough: true, .. }
             | Finding::SeesDown { .. }
@@ -188,9 +191,10 @@ impl Finding {
             F::NoGroup { group } | F::NoMixedInstances { group } | F::Suspended { group, .. } | F::NotLaunched { group, .. } => {
                 format!("group/{group}")
             }
-            F::NoReplica { replica, .. } | F::NotReplicating { replica, .. } | F::ClassPending { replica, .. } => {
+            F::NoReplica { replica, .. } | F::OtherEngine { replica, .. } | F::NotReplicating { replica, .. } | F::ClassPending { replica, .. } => {
                 format!("replica/{replica}")
             }
+            F::NoHeartbeat { database, .. } => format!("database/{database}"),
             F::NoProxy { proxy } | F::ProxyElsewhere { proxy, .. } | F::ProxyNotAvailable { proxy, .. } => format!("proxy/{proxy}"),
             F::QuotaSpent(quota) => format!("quota/{}", quota.name),
             F::NoBeat { database, .. } => format!("database/{database}"),
@@ -238,6 +242,13 @@ impl fmt::Display for Finding {
             F::Suspended { group, processes } => write!(f, "{group} has suspended {}", join(processes)),
             F::NotLaunched { group, setback } => write!(f, "the last launch of {group} failed, at {}: {}", setback.at, setback.said),
             F::NoReplica { replica, .. } => write!(f, "the standby Region has no instance {replica}"),
+            F::NoHeartbeat { planned, .. } => {
+                write!(
+                    f,
+                    "nothing tells how far the replica is behind: ReplicaLag of {planned} counts what has arrived, and nothing that is still on its way"
+                )
+            }
+            F::OtherEngine { replica, engine, planned } => write!(f, "{replica} is {engine}, and the plan says {planned}"),
             F::NoProxy { proxy } => write!(f, "the standby Region has no RDS Proxy {proxy}"),
             F::ProxyElsewhere { proxy, target } => {
                 write!(f, "the proxy {proxy} has the target {target} and takes no other: users would not reach the promoted database")
@@ -339,6 +350,10 @@ impl Finding {
             F::NoReplica { replica, primary } => {
                 format!("create {replica} as a cross-Region replica of {primary}, with security groups and backups, or correct the plan")
             }
+            F::NoHeartbeat { .. } => {
+                "give the plan's database a `heartbeat`: a row each minute, by which the replica says how far it came".to_owned()
+            }
+            F::OtherEngine { .. } => "correct `engine` in the plan: rules and logins are the engine's".to_owned(),
             F::NoProxy { proxy } => format!("create {proxy} in the standby Region, without a target, or take `proxy` out of the plan"),
             F::ProxyElsewhere { proxy, target } => {
                 format!("`aws rds deregister-db-proxy-targets --db-proxy-name {proxy} --db-instance-identifiers {target}`, or name another proxy")

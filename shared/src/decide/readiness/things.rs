@@ -39,11 +39,24 @@ pub(super) fn compute(plan: &Plan, seen: &ComputeSight) -> Vec<Finding> {
 
 pub(super) fn replicas(plan: &Plan, seen: &Found<String, Instance>) -> Vec<Finding> {
     let one = |database: &Database| match seen.get(&database.name) {
-        Some(Ok(Some(_))) => None,
+        Some(Ok(Some(replica))) => of_engine(database, replica),
         Some(Err(error)) => Some(Finding::unreadable(database.id().0, error)),
         Some(Ok(None)) | None => Some(Finding::NoReplica { replica: database.replica.clone(), primary: database.primary.clone() }),
     };
     plan.databases.iter().filter(|database| !database.is_global()).filter_map(one).collect()
+}
+
+/// Databases of which nothing tells how far the replica is behind.
+pub(super) fn unheard(plan: &Plan) -> Vec<Finding> {
+    let unheard = plan.databases.iter().filter(|database| database.is_mysql() && database.heartbeat.is_none());
+    unheard.map(|database| Finding::NoHeartbeat { database: database.name.clone(), planned: database.engine.as_str() }).collect()
+}
+
+/// An instance that does not say its engine, as an older version recorded it, is taken for the plan's.
+fn of_engine(database: &Database, replica: &Instance) -> Option<Finding> {
+    let planned = database.engine.as_str();
+    let other = !replica.engine.is_empty() && replica.engine != planned;
+    other.then(|| Finding::OtherEngine { replica: database.replica.clone(), engine: replica.engine.clone(), planned })
 }
 
 /// A proxy is to have no target in peace: it gets the promoted instance as its one.

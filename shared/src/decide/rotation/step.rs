@@ -41,6 +41,8 @@ pub enum StepRefusal {
     NoAdmin,
     #[error("the admin's secret is for another host or port; repoint it first")]
     AdminElsewhere,
+    #[error("the admin's secret names another engine than the rotated one; correct `engine` in one of them")]
+    AdminOfOtherEngine,
     #[error("`masterarn` is no ARN; put the one of the admin's secret, or take the key out for a rotation of a single user")]
     NoAdminNamed,
     #[error("`masterarn` names a secret of {region}, the rotation is in {here}; name the admin's secret of {here}")]
@@ -75,7 +77,7 @@ pub fn check(step: &RotationStep, seen: Option<&Described>) -> Result<Proceed, S
 /// The version to set: the next user, who is another one where an admin is named, with a new password.
 pub fn next_version(current: &SecretValue, password: &str) -> Result<SecretValue, StepRefusal> {
     // What lacks in the current version would lack in the next one, which nobody would see before setSecret.
-    current.check_engine()?;
+    current.dialect()?;
     current.endpoint()?;
     current.password()?;
     let user = next_user(current)?;
@@ -120,6 +122,9 @@ pub fn check_admin(rotating: &Described, current: &SecretValue, admin: &Describe
     }
     if !same_endpoint(current, admin_value)? {
         return Err(StepRefusal::AdminElsewhere);
+    }
+    if current.dialect()? != admin_value.dialect()? {
+        return Err(StepRefusal::AdminOfOtherEngine);
     }
     let user = admin_value.username()?;
     if user == current.username()? || user == current.twin()? {

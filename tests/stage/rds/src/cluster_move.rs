@@ -10,6 +10,7 @@
 use crate::Inner;
 use crate::cluster::Moving;
 use crate::describe::arn;
+use crate::engine::EngineName;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::instance::{missing, source};
@@ -31,8 +32,8 @@ impl Inner {
         self.job("join the global cluster with", key.clone(), async move {
             let created = Instant::now() + inner.timing.creating;
             inner.copy_of(&key, &of).await?;
+            inner.follow(&key).await?;
             let server = inner.server(&key)?;
-            server.start().await?;
             inner.wait_until_streaming(&server).await;
             inner.heartbeat(&key).await;
             sleep_until(created).await;
@@ -156,14 +157,14 @@ impl Inner {
         }
         {
             let mut state = self.lock();
-            let link = Link::open(self.phase_of(&state, to)?)?;
+            let link = Link::open(EngineName::Postgres, self.phase_of(&state, to)?, self.timing.unheard)?;
             let instance = state.instances.get_mut(from).ok_or_else(|| missing(from))?;
             (instance.link, instance.record.source) = (Some(link), Some(source(to.clone())));
             state.apply_network(&self.dark.borrow());
         }
         server.remove_files()?;
         self.copy_of(from, to).await?;
-        server.start().await?;
+        self.follow(from).await?;
         self.wait_until_streaming(&server).await;
         self.heartbeat(from).await;
         if let Some(global) = self.lock().globals.get_mut(global) {
@@ -182,8 +183,8 @@ impl Inner {
         let record = self.record(of)?;
         let stamp = jiff::Timestamp::now().strftime("%Y-%m-%d-%H-%M").to_string();
         let key = Key::new(&of.region, &format!("rds:unplanned-global-failover-{}-{stamp}", of.id));
-        let folder = self.postgres.snapshot_folder(&Key::new(&of.region, &key.id.replace(':', ".")), &record.resource);
-        self.postgres.copy_folder(self.server(of)?.data(), &folder).await?;
+        let folder = self.postgres.home.snapshot_folder(&Key::new(&of.region, &key.id.replace(':', ".")), &record.resource);
+        self.postgres.home.copy_folder(self.server(of)?.data(), &folder).await?;
         let snapshot = Snapshot {
             arn: arn(&self.account, &key, "cluster-snapshot"),
             key: key.clone(),
@@ -208,7 +209,7 @@ impl Inner {
         let inner = self.clone();
         self.spawn(async move {
             sleep(inner.timing.backing_up).await;
-            let copied = inner.postgres.copy_folder(&from, &to).await;
+            let copied = inner.postgres.home.copy_folder(&from, &to).await;
             if let Some(snapshot) = inner.lock().snapshots.get_mut(&key) {
                 snapshot.status = if copied.is_ok() { SnapshotStatus::Available } else { SnapshotStatus::Failed };
             }

@@ -31,7 +31,7 @@ impl View {
         xml.text("DbiResourceId", &record.resource);
         xml.text("DBInstanceStatus", record.status.name());
         xml.text("DBInstanceClass", &record.class);
-        xml.text("Engine", "postgres");
+        xml.text("Engine", record.engine.name());
         xml.text("EngineVersion", &record.engine_version);
         xml.text("MasterUsername", &record.master_user);
         xml.optional("DBName", record.database.as_ref());
@@ -142,7 +142,7 @@ pub(crate) fn write_snapshot(xml: &mut Xml, snapshot: &Snapshot) {
     xml.text("DBSnapshotArn", &snapshot.arn);
     xml.text("DBInstanceIdentifier", &snapshot.of.key.id);
     xml.text("DbiResourceId", &snapshot.of.resource);
-    xml.text("Engine", "postgres");
+    xml.text("Engine", snapshot.of.engine.name());
     xml.text("EngineVersion", &snapshot.of.engine_version);
     xml.text("MasterUsername", &snapshot.of.master_user);
     xml.text("AllocatedStorage", snapshot.of.storage);

@@ -1,6 +1,7 @@
 //! What can go wrong with the stage's own machinery, as against what RDS answers (`fault.rs`): each names the operation,
 //! keeps its source and says what to do.
 
+use crate::session::SqlError;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -11,8 +12,11 @@ pub enum Error {
     )]
     NoPostgres { searched: String },
 
+    #[error("no mariadbd 10.6 or newer; apt-get install --no-install-recommends mariadb-server-core mariadb-client-core (looked in {searched})")]
+    NoMariaDb { searched: String },
+
     #[error(
-        "PostgreSQL refuses to run as root, and this system has neither a user `postgres` nor `nobody`; create one of them, or run as another user"
+        "PostgreSQL and MariaDB refuse to run as root, and this system has neither a user `postgres` nor `nobody`; create one of them, or run as another user"
     )]
     NoUser,
 
@@ -31,8 +35,11 @@ pub enum Error {
     #[error("the server in {data} is not running; start it again with `restore`", data = data.display())]
     Down { data: PathBuf },
 
-    #[error("cannot {operation} on the server in {data}: {detail}", data = data.display(), detail = sql_detail(source))]
-    Sql { operation: &'static str, data: PathBuf, source: tokio_postgres::Error },
+    #[error("cannot {operation} on the server in {data}: {source}", data = data.display())]
+    Sql { operation: &'static str, data: PathBuf, source: SqlError },
+
+    #[error("the replica in {data} does not replicate: {said}; see its log beside the folder, then create it again", data = data.display())]
+    Replication { data: PathBuf, said: String },
 
     #[error("cannot {operation} on the server in {data}: no answer within {seconds} s", data = data.display())]
     Silent { operation: &'static str, data: PathBuf, seconds: u64 },
@@ -45,12 +52,4 @@ pub enum Error {
 
     #[error("there is no DB instance {identifier} in {region} on this stage; create it first")]
     NoInstance { region: String, identifier: String },
-}
-
-/// `tokio_postgres::Error` prints "db error" alone; the server's sentence is one level down.
-fn sql_detail(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => db.message().to_owned(),
-        None => error.to_string(),
-    }
 }

@@ -14,6 +14,7 @@
 
 use crate::Inner;
 use crate::describe::arn;
+use crate::engine::EngineName;
 use crate::error::Error;
 use crate::fault::{Fault, PromotionFault};
 use crate::link::Link;
@@ -44,14 +45,15 @@ impl Inner {
         if state.is_taken(&record.key) {
             return Err(Fault::instance_exists());
         }
-        let data = self.postgres.data_folder(&record.key.region, &record.key.id, &record.resource);
-        let server = Arc::new(Server::new(self.postgres.clone(), data, self.on_spawn.clone()));
+        let engine = self.engine(record.engine)?;
+        let data = engine.home().data_folder(&record.key, &record.resource);
+        let server = Arc::new(Server::new(engine.clone(), data, self.on_spawn.clone()));
         state.point(&record.key, Some(server.phase())).map_err(|error| Fault::internal(error.to_string()))?;
         let link = match &record.source {
             Some(source) => {
                 let server =
                     state.instances.get(&source.key).map(|source| &source.server).ok_or_else(|| Fault::instance_not_found(&source.key.id))?;
-                let link = Link::open(server.phase());
+                let link = Link::open(record.engine, server.phase(), self.timing.unheard);
                 Some(link.map_err(|error| Fault::internal(error.to_string()))?)
             }
             None => None,
@@ -66,17 +68,11 @@ impl Inner {
         self.job("create", key.clone(), async move {
             let created = Instant::now() + inner.timing.creating;
             let server = inner.server(&key)?;
-            inner.postgres.copy_template(server.data()).await?;
+            server.engine().make_data(server.data()).await?;
             server.start().await?;
-            server.sql("create the roles", &inner.postgres.bootstrap_sql()).await?;
-            let (user, password) = (identifier(&login.user), literal(&login.password));
-            let role = format!("CREATE ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD {password} IN ROLE rds_superuser");
-            server.sql("create the master user", &role).await?;
-            server.sql("give the database away", &format!("ALTER DATABASE postgres OWNER TO {user}")).await?;
             let record = inner.record(&key)?;
-            if let Some(database) = record.database.filter(|name| name != "postgres") {
-                let create = format!("CREATE DATABASE {} OWNER {user}", identifier(&database));
-                server.sql("create the database", &create).await?;
+            for (purpose, statement) in server.engine().first_statements(&login, record.database.as_deref()) {
+                server.sql(purpose, &statement).await?;
             }
             sleep_until(created).await;
             inner.change(&key, |record| record.reachable = true);
@@ -103,7 +99,7 @@ impl Inner {
             };
             let follow = async {
                 copied?;
-                server.start().await?;
+                inner.follow(&key).await?;
                 inner.wait_until_streaming(&server).await;
                 // Until it has replayed one transaction a replica knows no lag.
                 inner.heartbeat(&key).await;
@@ -116,15 +112,17 @@ impl Inner {
         });
     }
 
+    /// The data that a replica begins with.
     pub(crate) async fn copy_of(&self, key: &Key, source: &Key) -> Result<(), Error> {
-        let (link_port, data) = {
-            let state = self.lock();
-            let instance = state.instances.get(key).ok_or_else(|| missing(key))?;
-            let link = instance.link.as_ref().ok_or_else(|| missing(source))?;
-            (link.port, instance.server.data().to_path_buf())
-        };
-        self.postgres.base_backup(self.server(source)?.port()?, &data).await?;
-        self.postgres.follow(&data, link_port)
+        let (source, data) = (self.server(source)?, self.server(key)?.data().to_path_buf());
+        // Nobody can follow a source that does not run.
+        source.port()?;
+        source.copy_to(&data).await
+    }
+
+    pub(crate) async fn follow(&self, key: &Key) -> Result<(), Error> {
+        let link = self.lock().instances.get(key).and_then(|instance| instance.link.as_ref().map(|link| link.port));
+        self.server(key)?.start_following(link.ok_or_else(|| missing(key))?).await
     }
 
     pub(crate) fn start_promoting(self: &Arc<Self>, key: Key, retention: u32, fault: Option<PromotionFault>) {
@@ -146,7 +144,7 @@ impl Inner {
             inner.change(&key, |record| record.status = Status::Rebooting);
             server.restart().await?;
             sleep(takes / 2).await;
-            if server.in_recovery().await? {
+            if server.refuses_writes().await? {
                 return Err(Error::Silent { operation: "promote", data: server.data().to_path_buf(), seconds: takes.as_secs() });
             }
             if let Some(instance) = inner.lock().instances.get_mut(&key) {
@@ -167,8 +165,8 @@ impl Inner {
             let record = inner.record(&key)?;
             let server = inner.server(&key)?;
             if let Some(password) = change.password {
-                let alter = format!("ALTER ROLE {} PASSWORD {}", identifier(&record.master_user), literal(&password));
-                server.sql("set the master user's password", &alter).await?;
+                let login = Login { user: record.master_user, password };
+                server.sql("set the master user's password", &server.engine().change_password(&login)).await?;
             }
             sleep(inner.timing.modifying).await;
             if change.restart {
@@ -269,11 +267,7 @@ impl Inner {
 
     async fn copy_into(&self, of: &Key, snapshot: &Key) -> Result<(), Error> {
         let data = self.lock().snapshots.get(snapshot).map(|snapshot| snapshot.data.clone()).ok_or_else(|| missing(snapshot))?;
-        let server = self.server(of)?;
-        let copied = match server.port() {
-            Ok(port) => self.postgres.base_backup(port, &data).await,
-            Err(_) => self.postgres.copy_folder(server.data(), &data).await,
-        };
+        let copied = self.server(of)?.copy_to(&data).await;
         if let Some(snapshot) = self.lock().snapshots.get_mut(snapshot) {
             snapshot.status = if copied.is_ok() { SnapshotStatus::Available } else { SnapshotStatus::Failed };
         }
@@ -286,8 +280,8 @@ impl Inner {
             let created = Instant::now() + inner.timing.creating;
             let from = inner.lock().snapshots.get(&snapshot).map(|snapshot| snapshot.data.clone()).ok_or_else(|| missing(&snapshot))?;
             let server = inner.server(&key)?;
-            inner.postgres.copy_folder(&from, server.data()).await?;
-            inner.postgres.stand_alone(server.data())?;
+            server.engine().home().copy_folder(&from, server.data()).await?;
+            server.engine().stand_alone(server.data())?;
             server.start().await?;
             server.wait_until_writable().await?;
             sleep_until(created).await;
@@ -316,7 +310,8 @@ impl Inner {
         });
     }
 
-    /// RDS promotes the replicas in the Region of a deleted source by itself, and gives up those elsewhere.
+    /// RDS promotes the replicas in the Region of a deleted source by itself. It gives up those of PostgreSQL elsewhere, and promotes
+    /// those of MariaDB there too.
     fn forget(self: &Arc<Self>, key: &Key) {
         let mut promoted = Vec::new();
         {
@@ -330,7 +325,7 @@ impl Inner {
                 let record = &mut instance.record;
                 let Some(source) = record.source.as_mut().filter(|source| source.key == *key) else { continue };
                 source.terminated = true;
-                if record.key.region == key.region && !record.busy {
+                if (record.key.region == key.region || record.engine == EngineName::MariaDb) && !record.busy {
                     record.busy = true;
                     promoted.push((record.key.clone(), record.retention));
                 }
@@ -403,12 +398,4 @@ pub(crate) fn source(key: Key) -> Source {
 
 pub(crate) fn missing(key: &Key) -> Error {
     Error::NoInstance { region: key.region.clone(), identifier: key.id.clone() }
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,9 +1,9 @@
-//! RDS for PostgreSQL on one machine: the Query protocol in front, and behind each DB instance a real PostgreSQL server, so
-//! that replication, lag, lost rows, promotion and passwords are real.
+//! RDS for PostgreSQL and for MariaDB on one machine: the Query protocol in front, and behind each DB instance a real server of its
+//! engine, so that replication, lag, lost rows, promotion and passwords are real.
 //!
 //! ```text
 //! aws-sdk-rds ──► api ──► actions ──► state (records) ──► describe ──► XML
-//!                            └──► instance (jobs) ──► server: initdb, start, promote, SIGKILL
+//!                            └──► instance (jobs) ──► server: start, follow, promote, SIGKILL ──► engine: PostgreSQL or MariaDB
 //! application ──► endpoint (proxy: dark, quarantine, slow login) ──► server ──► link (proxy: delay, cut, dark) ──► replica
 //! ```
 //! A snapshot is a copy of the data folder, and can be restored. Servers that were built with TLS offer it, with certificates of a CA of
@@ -17,10 +17,15 @@ mod cluster_move;
 mod cluster_view;
 mod describe;
 mod endpoint;
+mod engine;
 mod error;
 mod fault;
+mod freeze;
+mod home;
 mod instance;
 mod link;
+mod mariadb;
+mod mariadb_replication;
 mod page;
 mod params;
 mod port;
@@ -28,6 +33,7 @@ mod postgres;
 mod proxy;
 mod replication;
 mod server;
+mod session;
 mod stage;
 mod state;
 mod tls;
@@ -35,9 +41,11 @@ mod xml;
 
 pub use error::Error;
 pub use fault::PromotionFault;
+pub use mariadb::MariaDbBinaries;
 pub use port::free_port;
 pub use postgres::Binaries;
 pub use server::OnSpawn;
+pub use session::SqlError;
 pub use stage::{Darkness, Rds, Settings, Timing};
 
 pub(crate) use stage::Inner;

@@ -1,4 +1,4 @@
-//! Where PostgreSQL is on this machine, whom it runs as, and how a data folder comes to be.
+//! Where PostgreSQL is on this machine, and how a data folder of it comes to be.
 //!
 //! ```text
 //! Binaries::find ──► Postgres::prepare: initdb once ──► template/ ──► copy for each primary
@@ -11,16 +11,14 @@
 //! only one whose machine loses power does.
 
 use crate::error::Error;
-use crate::state::Key;
+use crate::home::Home;
+use crate::instance::Login;
+use crate::session::ADMIN;
 use crate::tls::Certificates;
-use nix::unistd::{Uid, User};
-use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
 
-pub(crate) const ADMIN: &str = "rdsadmin";
 pub(crate) const REPLICATION_USER: &str = "rdsrepladmin";
 
 /// Oldest server that knows `wal_keep_size`.
@@ -129,36 +127,10 @@ fn children(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whom the servers run as: PostgreSQL refuses to run as root.
-#[derive(Clone, Debug)]
-enum Owner {
-    Caller,
-    Other { name: String, uid: u32, gid: u32 },
-}
-
-impl Owner {
-    fn choose() -> Result<Owner, Error> {
-        if !Uid::effective().is_root() {
-            return Ok(Owner::Caller);
-        }
-        let user = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
-        let user = user.ok_or(Error::NoUser)?;
-        Ok(Owner::Other { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() })
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Owner::Caller => "this user".to_owned(),
-            Owner::Other { name, .. } => format!("user {name}"),
-        }
-    }
-}
-
-/// The binaries, the user they run as, the template, and the two internal passwords of one stage.
+/// The binaries, the template, and the two internal passwords of one stage.
 pub(crate) struct Postgres {
     pub(crate) binaries: Binaries,
-    owner: Owner,
-    home: PathBuf,
+    pub(crate) home: Home,
     pub(crate) admin_password: String,
     replication_password: String,
     /// The CA that signed the servers' certificate; none where the servers have no TLS.
@@ -166,59 +138,46 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Makes `home` anew: what an earlier stage left there is removed.
-    pub(crate) async fn prepare(binaries: Binaries, home: &Path, unheard: Duration) -> Result<Postgres, Error> {
+    pub(crate) async fn prepare(binaries: Binaries, home: Home, certificates: &Certificates, unheard: Duration) -> Result<Postgres, Error> {
         let mut postgres = Postgres {
             binaries,
             authority: None,
-            owner: Owner::choose()?,
-            home: home.to_path_buf(),
+            home,
             admin_password: uuid::Uuid::new_v4().simple().to_string(),
             replication_password: uuid::Uuid::new_v4().simple().to_string(),
         };
-        let _ = std::fs::remove_dir_all(home);
-        postgres.make_folder(home)?;
-        let password_file = home.join("admin-password");
-        postgres.write(&password_file, &postgres.admin_password)?;
+        let password_file = postgres.home.file("admin-password");
+        postgres.home.write(&password_file, &postgres.admin_password)?;
         let template = postgres.template();
         let mut initdb = postgres.command("initdb");
         initdb.arg("-D").arg(&template).arg("--pwfile").arg(&password_file);
         initdb.args(["-U", ADMIN, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--wal-segsize=1", "--no-sync", "--no-instructions"]);
-        let made = postgres.run(initdb).await;
+        let made = postgres.home.run(initdb).await;
         let _ = std::fs::remove_file(&password_file);
         made?;
         let shipped = template.join("postgresql.conf");
         let shipped_text = std::fs::read_to_string(&shipped).map_err(|source| Error::Folder { operation: "read", path: shipped.clone(), source })?;
-        let tls = postgres.offer_tls().await?;
-        postgres.write(&shipped, &format!("{shipped_text}{CONFIGURATION}wal_receiver_timeout = {}ms\n{tls}", unheard.as_millis()))?;
-        postgres.write(&template.join("pg_hba.conf"), ACCESS)?;
+        let tls = postgres.offer_tls(certificates).await?;
+        postgres.home.write(&shipped, &format!("{shipped_text}{CONFIGURATION}wal_receiver_timeout = {}ms\n{tls}", unheard.as_millis()))?;
+        postgres.home.write(&template.join("pg_hba.conf"), ACCESS)?;
         Ok(postgres)
     }
 
     /// The settings that switch TLS on, where the servers were built with it.
-    async fn offer_tls(&mut self) -> Result<String, Error> {
+    async fn offer_tls(&mut self, certificates: &Certificates) -> Result<String, Error> {
         let mut library = self.command("postgres");
         let output = library.arg("-D").arg(self.template()).args(["-C", "ssl_library"]).output().await.map_err(|source| self.spawn_error(source))?;
         if String::from_utf8_lossy(&output.stdout).trim().is_empty() {
             return Ok(String::new());
         }
-        let made = Certificates::make()?;
-        let (certificate, key, authority) = (self.home.join("server.crt"), self.home.join("server.key"), self.home.join("rds-ca.pem"));
-        self.write(&certificate, &made.server)?;
-        self.write(&key, &made.key)?;
-        self.write(&authority, &made.authority)?;
-        self.authority = Some(authority);
-        Ok(format!("ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n", certificate.display(), key.display()))
-    }
-
-    pub(crate) fn data_folder(&self, region: &str, identifier: &str, resource: &str) -> PathBuf {
-        // The resource id sets a second instance of the same name apart from the first one's last writes.
-        self.home.join(format!("{region}.{identifier}.{resource}"))
+        let files = certificates.write(&self.home)?;
+        self.authority = Some(files.authority);
+        Ok(format!("ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n", files.server.display(), files.key.display()))
     }
 
     /// Data of a new, empty primary.
     pub(crate) async fn copy_template(&self, data: &Path) -> Result<(), Error> {
-        self.copy_folder(&self.template(), data).await
+        self.home.copy_folder(&self.template(), data).await
     }
 
     /// The data of the running server on `source_port`, of one moment, with the log that makes it whole.
@@ -227,25 +186,18 @@ impl Postgres {
         backup.arg("-D").arg(data).env("PGPASSWORD", &self.replication_password).env("PGSSLMODE", "disable");
         backup.args(["-h", "127.0.0.1", "-p", &source_port.to_string(), "-U", REPLICATION_USER]);
         backup.args(["--checkpoint=fast", "--wal-method=fetch", "--no-sync", "--no-password", "--no-manifest"]);
-        self.run(backup).await
+        self.home.run(backup).await
     }
 
     /// Makes a base backup a replica that streams through `link_port`.
     pub(crate) fn follow(&self, data: &Path, link_port: u16) -> Result<(), Error> {
-        self.write(&data.join("standby.signal"), "")?;
+        self.home.write(&data.join("standby.signal"), "")?;
         // The link reads the protocol between the two, hence no encryption on it.
         let follow = format!(
             "primary_conninfo = 'host=127.0.0.1 port={link_port} user={REPLICATION_USER} password={} sslmode=disable gssencmode=disable'\n",
             self.replication_password
         );
-        self.write(&data.join("postgresql.auto.conf"), &follow)
-    }
-
-    /// The files of a server that does not run, or of a snapshot.
-    pub(crate) async fn copy_folder(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        let mut copy = self.as_owner(Path::new("cp"));
-        copy.arg("-Rp").arg(from).arg(to);
-        self.run(copy).await
+        self.home.write(&data.join("postgresql.auto.conf"), &follow)
     }
 
     /// Makes the data of a snapshot those of a writer of its own. A base backup is replayed to its own end and no further; files of
@@ -256,21 +208,43 @@ impl Postgres {
         }
         let base_backup = data.join("backup_label").exists();
         let until = if base_backup { "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'\n" } else { "" };
-        self.write(&data.join("postgresql.auto.conf"), until)?;
-        if base_backup { self.write(&data.join("recovery.signal"), "") } else { Ok(()) }
-    }
-
-    pub(crate) fn snapshot_folder(&self, key: &Key, resource: &str) -> PathBuf {
-        self.home.join(format!("snapshot.{}.{}.{resource}", key.region, key.id))
+        self.home.write(&data.join("postgresql.auto.conf"), until)?;
+        if base_backup { self.home.write(&data.join("recovery.signal"), "") } else { Ok(()) }
     }
 
     /// What a new primary needs before its master user may log in.
-    pub(crate) fn bootstrap_sql(&self) -> String {
+    fn bootstrap_sql(&self) -> String {
         format!(
             "CREATE ROLE {REPLICATION_USER} LOGIN REPLICATION PASSWORD '{}'; CREATE ROLE rds_superuser NOLOGIN CREATEDB CREATEROLE; \
              GRANT pg_monitor, pg_signal_backend, pg_read_all_settings TO rds_superuser WITH ADMIN OPTION",
             self.replication_password
         )
+    }
+
+    pub(crate) fn first_statements(&self, login: &Login, database: Option<&str>) -> Vec<(&'static str, String)> {
+        let (user, password) = (identifier(&login.user), literal(&login.password));
+        let mut statements = vec![
+            ("create the roles", self.bootstrap_sql()),
+            ("create the master user", format!("CREATE ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD {password} IN ROLE rds_superuser")),
+            ("give the database away", format!("ALTER DATABASE postgres OWNER TO {user}")),
+        ];
+        if let Some(database) = database.filter(|name| *name != "postgres") {
+            statements.push(("create the database", format!("CREATE DATABASE {} OWNER {user}", identifier(database))));
+        }
+        statements
+    }
+
+    pub(crate) fn change_password(login: &Login) -> String {
+        format!("ALTER ROLE {} PASSWORD {}", identifier(&login.user), literal(&login.password))
+    }
+
+    /// The server writes its state into the eighth line of `postmaster.pid`: cheaper than attempts to log in, and right for
+    /// a replica too, which is ready once it is consistent.
+    pub(crate) fn is_ready(data: &Path, pid: i32) -> bool {
+        let text = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let own = lines.first().is_some_and(|line| line.trim() == pid.to_string());
+        own && lines.get(7).is_some_and(|line| line.trim() == "ready")
     }
 
     /// A server over `data`, not yet spawned.
@@ -281,7 +255,7 @@ impl Postgres {
     }
 
     pub(crate) fn spawn_error(&self, source: std::io::Error) -> Error {
-        Error::Run { program: self.binaries.folder.clone(), user: self.owner.name(), folder: self.home.clone(), source }
+        self.home.spawn_error(&self.binaries.folder, source)
     }
 
     /// A server that is killed leaves a few bytes of System V shared memory behind, which only its next start frees; there may
@@ -289,72 +263,25 @@ impl Postgres {
     pub(crate) async fn free_shared_memory(&self, data: &Path) {
         let noted = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
         if let Some(id) = noted.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
-            let mut free = self.as_owner(Path::new("ipcrm"));
+            let mut free = self.home.command(Path::new("ipcrm"));
             free.args(["-m", id]);
-            let _ = self.run(free).await;
+            let _ = self.home.run(free).await;
         }
-    }
-
-    /// A process may write no further than the beginning of a file: what is small, as the control file, is written anew on a full disk too.
-    pub(crate) async fn limit_files(&self, pid: i32) -> Result<(), Error> {
-        let mut limit = self.as_owner(Path::new("prlimit"));
-        limit.args(["--pid", &pid.to_string(), "--fsize=16384"]);
-        self.run(limit).await
     }
 
     fn template(&self) -> PathBuf {
-        self.home.join("template")
+        self.home.file("template")
     }
 
     fn command(&self, program: &str) -> Command {
-        self.as_owner(&self.binaries.folder.join(program))
+        self.home.command(&self.binaries.folder.join(program))
     }
+}
 
-    fn as_owner(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        // The caller's PG* variables and locale must not reach a server of the stage.
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C").env("TZ", "UTC");
-        command.current_dir(&self.home).stdin(Stdio::null()).kill_on_drop(true).process_group(0);
-        if let Owner::Other { uid, gid, .. } = self.owner {
-            command.uid(uid).gid(gid);
-        }
-        command
-    }
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
 
-    async fn run(&self, mut command: Command) -> Result<(), Error> {
-        let program = command.as_std().get_program().to_string_lossy().into_owned();
-        let output = command.output().await.map_err(|source| self.spawn_error(source))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(Error::Program { program, said: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
-    }
-
-    fn make_folder(&self, path: &Path) -> Result<(), Error> {
-        std::fs::create_dir_all(path).map_err(|source| Error::Folder { operation: "create", path: path.to_path_buf(), source })?;
-        self.give(path)
-    }
-
-    fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
-        use std::io::Write;
-        use std::os::unix::fs::OpenOptionsExt;
-        std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|source| Error::Folder { operation: "write", path: path.to_path_buf(), source })?;
-        self.give(path)
-    }
-
-    fn give(&self, path: &Path) -> Result<(), Error> {
-        match self.owner {
-            Owner::Caller => Ok(()),
-            Owner::Other { uid, gid, .. } => {
-                chown(path, Some(uid), Some(gid)).map_err(|source| Error::Folder { operation: "give away", path: path.to_path_buf(), source })
-            }
-        }
-    }
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,6 +1,8 @@
 //! What a replica's own server says of its replication: the one source of `StatusInfos` and of the metric `ReplicaLag`.
 
 use crate::Inner;
+use crate::engine::Engine;
+use crate::mariadb_replication;
 use crate::server::Server;
 use crate::state::{Key, Status};
 use std::sync::Arc;
@@ -11,30 +13,34 @@ const QUESTION: &str = "SELECT pg_is_in_recovery(), \
      EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'), \
      extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())";
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Replication {
     pub(crate) in_recovery: bool,
     pub(crate) streaming: bool,
-    /// Seconds since the last replayed transaction; none before the first one.
-    since_replay: Option<f64>,
+    /// PostgreSQL: seconds since the last replayed transaction; none before the first one. MariaDB: `Seconds_Behind_Master`, how old what
+    /// it applies is, and 0 where it has applied all that arrived.
+    pub(crate) seconds_behind: Option<f64>,
 }
 
 impl Replication {
     /// None: the server does not answer.
     pub(crate) async fn of(server: &Server) -> Option<Replication> {
+        if let Engine::MariaDb(_) = server.engine() {
+            return mariadb_replication::replication_of(server).await;
+        }
         let rows = server.sql("ask for the state of replication", QUESTION).await.ok()?;
         let row = rows.first()?;
         Some(Replication {
             in_recovery: row.get(0) == Some("t"),
             streaming: row.get(1) == Some("t"),
-            since_replay: row.get(2).and_then(|seconds| seconds.parse().ok()),
+            seconds_behind: row.get(2).and_then(|seconds| seconds.parse().ok()),
         })
     }
 
     /// RDS for PostgreSQL does not say 0 when the replica has everything: the time goes on while the source is idle.
     /// -1 is AWS's word for "inactive or unknown".
     pub(crate) fn lag(self) -> f64 {
-        match self.since_replay {
+        match self.seconds_behind {
             Some(seconds) if self.streaming => seconds.max(0.0),
             _ => -1.0,
         }
@@ -63,14 +69,14 @@ impl Inner {
     }
 
     /// A transaction without content on the writer above, as RDS makes them on an idle source: it bounds how far the lag of
-    /// an idle replica grows.
+    /// an idle replica grows. An idle replica of MariaDB knows that it is not behind.
     pub(crate) async fn heartbeat(&self, key: &Key) {
         let writer = {
             let state = self.lock();
             let writer = state.writer_above(key);
             state.instances.get(&writer).map(|instance| instance.server.clone())
         };
-        if let Some(writer) = writer {
+        if let Some(writer) = writer.filter(|writer| matches!(writer.engine(), Engine::Postgres(_))) {
             // A writer that is down has no heartbeat, and that is what its replicas should see.
             let _ = writer.sql("make a heartbeat", "SELECT txid_current()").await;
         }

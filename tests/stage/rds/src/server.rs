@@ -1,13 +1,16 @@
-//! One PostgreSQL server process: start, SQL as its superuser, and the three ways in which it ends.
+//! One server process: start, SQL as its superuser, and the three ways in which it ends.
 //!
 //! The process belongs to a task that waits for it, so an end that nobody asked for is seen too; everyone else (the endpoint,
 //! the links of its replicas) watches `Phase` and learns the port from it.
 //!
-//! A server's children put themselves into sessions of their own, so a signal to its process group reaches the postmaster
-//! alone. A child whose postmaster has gone ends by itself; `kill` does not rely on that and ends them all.
+//! PostgreSQL's children put themselves into sessions of their own, so a signal to its process group reaches the postmaster
+//! alone. A child whose postmaster has gone ends by itself; `kill` does not rely on that and ends them all. MariaDB has none.
 
+use crate::engine::Engine;
 use crate::error::Error;
-use crate::postgres::{ADMIN, Postgres};
+use crate::freeze::Frozen;
+use crate::mariadb_replication;
+use crate::session::{Row, Session, SqlError};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
@@ -17,7 +20,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const SQL_LIMIT: Duration = Duration::from_secs(20);
@@ -52,20 +54,24 @@ impl Phase {
 pub type OnSpawn = Arc<dyn Fn(i32) + Send + Sync>;
 
 pub(crate) struct Server {
-    postgres: Arc<Postgres>,
+    engine: Engine,
     data: PathBuf,
     phase: watch::Sender<Phase>,
     on_spawn: Option<OnSpawn>,
     disk_full: AtomicBool,
     /// One at a time may start or end the process.
     turn: Mutex<()>,
-    admin: Mutex<Option<Client>>,
+    admin: Mutex<Option<Session>>,
 }
 
 impl Server {
-    pub(crate) fn new(postgres: Arc<Postgres>, data: PathBuf, on_spawn: Option<OnSpawn>) -> Server {
+    pub(crate) fn new(engine: Engine, data: PathBuf, on_spawn: Option<OnSpawn>) -> Server {
         let (phase, disk_full) = (watch::Sender::new(Phase::Down), AtomicBool::new(false));
-        Server { postgres, data, phase, on_spawn, disk_full, turn: Mutex::default(), admin: Mutex::default() }
+        Server { engine, data, phase, on_spawn, disk_full, turn: Mutex::default(), admin: Mutex::default() }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
@@ -107,15 +113,15 @@ impl Server {
             path: log_path,
             source,
         })?;
-        let mut command = self.postgres.server(&self.data, port);
-        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().map_err(|source| self.postgres.spawn_error(source))?;
+        let mut command = self.engine.server(&self.data, port);
+        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().map_err(|source| self.engine.spawn_error(source))?;
         // A child that was just spawned has an id; without one it has ended already.
         let pid = child.id().map(|id| id as i32).ok_or_else(|| Error::NotReady { data: self.data.clone(), said: self.last_words() })?;
         if let Some(told) = &self.on_spawn {
             told(pid);
         }
         if self.disk_full.load(Ordering::Relaxed) {
-            self.postgres.limit_files(pid).await?;
+            self.engine.home().limit_files(pid).await?;
         }
         self.phase.send_replace(Phase::Starting { pid });
         let phase = self.phase.clone();
@@ -123,7 +129,7 @@ impl Server {
             let _ = child.wait().await;
             phase.send_replace(Phase::Down);
         });
-        self.wait_until_ready(pid).await?;
+        self.wait_until_ready(pid, port).await?;
         self.phase.send_if_modified(|phase| {
             // It may have ended since.
             let started = *phase == Phase::Starting { pid };
@@ -135,18 +141,11 @@ impl Server {
         Ok(())
     }
 
-    /// The server writes its state into the eighth line of `postmaster.pid`: cheaper than attempts to log in, and right for
-    /// a replica too, which is ready once it is consistent.
-    async fn wait_until_ready(&self, pid: i32) -> Result<(), Error> {
-        let file = self.data.join("postmaster.pid");
+    async fn wait_until_ready(&self, pid: i32, port: u16) -> Result<(), Error> {
         let limit = Instant::now() + START_LIMIT;
         while Instant::now() < limit && self.now() != Phase::Down {
-            if let Ok(text) = std::fs::read_to_string(&file) {
-                let lines: Vec<&str> = text.lines().collect();
-                let own = lines.first().is_some_and(|line| line.trim() == pid.to_string());
-                if own && lines.get(7).is_some_and(|line| line.trim() == "ready") {
-                    return Ok(());
-                }
+            if self.engine.is_ready(&self.data, pid, port).await {
+                return Ok(());
             }
             sleep(POLL).await;
         }
@@ -164,10 +163,10 @@ impl Server {
         }
         let Some(pid) = self.now().pid() else { return Ok(()) };
         // The postmaster first: what it forks from here on has its limit.
-        self.postgres.limit_files(pid).await?;
+        self.engine.home().limit_files(pid).await?;
         for child in children_of(pid) {
             // It may have ended by itself since.
-            let _ = self.postgres.limit_files(child).await;
+            let _ = self.engine.home().limit_files(child).await;
         }
         Ok(())
     }
@@ -196,7 +195,7 @@ impl Server {
             sleep(POLL).await;
         }
         self.admin.lock().await.take();
-        self.postgres.free_shared_memory(&self.data).await;
+        self.engine.clean_up(&self.data).await;
     }
 
     /// In order, with its sessions ended; after `patience` at once. A server that shuts down in order waits for its replicas
@@ -205,7 +204,7 @@ impl Server {
         let _turn = self.turn.lock().await;
         let Some(pid) = self.now().pid() else { return };
         self.admin.lock().await.take();
-        for (signal, patience) in [(Signal::SIGINT, patience), (Signal::SIGQUIT, Duration::from_secs(6))] {
+        for (signal, patience) in self.engine.endings(patience) {
             send(pid, signal);
             let mut phase = self.phase.subscribe();
             if timeout(patience, phase.wait_for(|now| now.pid() != Some(pid))).await.is_ok() {
@@ -220,27 +219,68 @@ impl Server {
         self.start().await
     }
 
-    /// Returns when the server takes writes.
-    pub(crate) async fn promote(&self) -> Result<(), Error> {
-        if self.in_recovery().await? {
-            // Over a connection of its own: DescribeDBInstances asks over the shared one meanwhile.
-            self.sql_in("postgres", "SELECT pg_promote(true, 15)").await?;
+    /// The data of one moment, while the server goes on, or as one that does not run left it.
+    pub(crate) async fn copy_to(&self, data: &Path) -> Result<(), Error> {
+        match (&self.engine, self.now()) {
+            (Engine::Postgres(postgres), Phase::Up { port, .. }) => postgres.base_backup(port, data).await,
+            (Engine::MariaDb(mariadb), Phase::Up { pid, port }) => {
+                let mut lock = self.engine.connect(port, None).await.map_err(|source| self.sql_error("log in", source))?;
+                // Users and their grants are in tables that know no transaction: nobody may be half way through changing one.
+                let locking = "SET lock_wait_timeout = 10; FLUSH TABLES WITH READ LOCK";
+                lock.rows(locking).await.map_err(|source| self.sql_error("lock it for a copy", source))?;
+                let standing = Frozen::stop(pid, &self.data).await?;
+                let copied = mariadb.home.copy_folder(&self.data, data).await;
+                drop(standing);
+                lock.end().await;
+                copied
+            }
+            (engine, Phase::Down | Phase::Starting { .. }) => engine.home().copy_folder(&self.data, data).await,
         }
-        match self.in_recovery().await? {
+    }
+
+    /// Starts over a copy of the source's data and replicates what is sent through `link_port`.
+    pub(crate) async fn start_following(&self, link_port: u16) -> Result<(), Error> {
+        match &self.engine {
+            Engine::Postgres(postgres) => {
+                postgres.follow(&self.data, link_port)?;
+                self.start().await
+            }
+            Engine::MariaDb(mariadb) => mariadb_replication::start_following(mariadb, self, link_port).await,
+        }
+    }
+
+    /// Returns when the server has what it received and follows nobody: one that is restarted takes writes.
+    pub(crate) async fn promote(&self) -> Result<(), Error> {
+        match &self.engine {
+            Engine::Postgres(_) => self.promote_postgres().await,
+            Engine::MariaDb(mariadb) => mariadb_replication::promote(mariadb, self).await,
+        }
+    }
+
+    async fn promote_postgres(&self) -> Result<(), Error> {
+        if self.refuses_writes().await? {
+            // Over a connection of its own: DescribeDBInstances asks over the shared one meanwhile.
+            self.sql_in(None, "SELECT pg_promote(true, 15)").await?;
+        }
+        match self.refuses_writes().await? {
             false => Ok(()),
             true => Err(Error::Silent { operation: "promote", data: self.data.clone(), seconds: 15 }),
         }
     }
 
-    pub(crate) async fn in_recovery(&self) -> Result<bool, Error> {
-        let rows = self.sql("ask whether it is in recovery", "SELECT pg_is_in_recovery()").await?;
-        Ok(rows.first().and_then(|row| row.get(0)) == Some("t"))
+    pub(crate) async fn refuses_writes(&self) -> Result<bool, Error> {
+        let (question, yes) = match self.engine {
+            Engine::Postgres(_) => ("SELECT pg_is_in_recovery()", "t"),
+            Engine::MariaDb(_) => ("SELECT @@global.read_only", "1"),
+        };
+        let rows = self.sql("ask whether it takes writes", question).await?;
+        Ok(rows.first().and_then(|row| row.get(0)) == Some(yes))
     }
 
     /// A restored server replays its snapshot's log first, and lets readers in meanwhile.
     pub(crate) async fn wait_until_writable(&self) -> Result<(), Error> {
         let limit = Instant::now() + START_LIMIT;
-        while self.in_recovery().await? {
+        while self.refuses_writes().await? {
             if Instant::now() > limit {
                 return Err(Error::Silent { operation: "recover", data: self.data.clone(), seconds: START_LIMIT.as_secs() });
             }
@@ -249,37 +289,37 @@ impl Server {
         Ok(())
     }
 
-    /// As the superuser, in database `postgres`.
-    pub(crate) async fn sql(&self, operation: &'static str, sql: &str) -> Result<Vec<SimpleQueryRow>, Error> {
+    /// As the superuser, where its own tables are.
+    pub(crate) async fn sql(&self, operation: &'static str, sql: &str) -> Result<Vec<Row>, Error> {
         let seconds = SQL_LIMIT.as_secs();
         let mut admin = self.admin.lock().await;
         let work = async {
-            let client = match admin.take().filter(|client| !client.is_closed()) {
-                Some(client) => client,
-                None => self.connect("postgres").await?,
+            let kept = admin.take().filter(|session| !session.is_closed());
+            let mut session = match kept {
+                Some(session) => session,
+                None => self.connect(None).await?,
             };
-            let rows = rows_of(client.simple_query(sql).await.map_err(|source| self.sql_error(operation, source))?);
-            *admin = Some(client);
+            let rows = session.rows(sql).await.map_err(|source| self.sql_error(operation, source))?;
+            *admin = Some(session);
             Ok(rows)
         };
         timeout(SQL_LIMIT, work).await.unwrap_or_else(|_| Err(Error::Silent { operation, data: self.data.clone(), seconds }))
     }
 
-    /// As the superuser in another database, over a connection of its own.
-    pub(crate) async fn sql_in(&self, database: &str, sql: &str) -> Result<Vec<SimpleQueryRow>, Error> {
-        let client = self.connect(database).await?;
-        Ok(rows_of(client.simple_query(sql).await.map_err(|source| self.sql_error("run SQL", source))?))
+    /// As the superuser, in another database where one is named, over a connection of its own.
+    pub(crate) async fn sql_in(&self, database: Option<&str>, sql: &str) -> Result<Vec<Row>, Error> {
+        let mut session = self.connect(database).await?;
+        let rows = session.rows(sql).await.map_err(|source| self.sql_error("run SQL", source));
+        session.end().await;
+        rows
     }
 
-    async fn connect(&self, database: &str) -> Result<Client, Error> {
-        let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.port()?).user(ADMIN).password(&self.postgres.admin_password).dbname(database);
-        let (client, connection) = config.connect(NoTls).await.map_err(|source| self.sql_error("log in", source))?;
-        tokio::spawn(connection);
-        Ok(client)
+    async fn connect(&self, database: Option<&str>) -> Result<Session, Error> {
+        let port = self.port()?;
+        self.engine.connect(port, database).await.map_err(|source| self.sql_error("log in", source))
     }
 
-    fn sql_error(&self, operation: &'static str, source: tokio_postgres::Error) -> Error {
+    fn sql_error(&self, operation: &'static str, source: SqlError) -> Error {
         Error::Sql { operation, data: self.data.clone(), source }
     }
 
@@ -304,16 +344,6 @@ impl Server {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(6)..].join(" | ")
     }
-}
-
-fn rows_of(messages: Vec<SimpleQueryMessage>) -> Vec<SimpleQueryRow> {
-    messages
-        .into_iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        })
-        .collect()
 }
 
 /// A process that has already gone is what was wanted.

@@ -1,12 +1,16 @@
 //! The handle that a stage holds: start, faults, measurements, end.
 
 use crate::api;
+use crate::engine::{Engine, EngineName};
 use crate::error::Error;
-use crate::fault::PromotionFault;
+use crate::fault::{Fault, PromotionFault};
+use crate::home::Home;
+use crate::mariadb::{MariaDb, MariaDbBinaries};
 use crate::postgres::{Binaries, Postgres};
 use crate::server::{OnSpawn, Server, is_running, send};
+use crate::session::Row;
 use crate::state::{Disturbance, Key, State, Status};
-use nix::sys::signal::Signal;
+use crate::tls::Certificates;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,10 +21,12 @@ use tokio::task::JoinSet;
 
 pub struct Settings {
     pub account: String,
-    /// Where the servers' data goes, in a folder `postgres` of its own that is made anew at the start. Run as root, the folders
+    /// Where the servers' data goes, in folders `postgres` and `mariadb` of their own that are made anew at the start. Run as root, the folders
     /// above it must be open to the user `postgres` (or `nobody`).
     pub data_dir: PathBuf,
     pub postgres: Binaries,
+    /// None: instances of that engine are refused.
+    pub mariadb: Option<MariaDbBinaries>,
     pub timing: Timing,
     /// Told of each server's process group as it is spawned, so that a reaper can end what a killed stage leaves behind.
     pub on_spawn: Option<OnSpawn>,
@@ -80,6 +86,7 @@ pub(crate) struct Inner {
     pub(crate) account: String,
     pub(crate) timing: Timing,
     pub(crate) postgres: Arc<Postgres>,
+    mariadb: Option<Arc<MariaDb>>,
     pub(crate) on_spawn: Option<OnSpawn>,
     pub(crate) dark: watch::Sender<BTreeSet<String>>,
     /// Locked before `dark` is read, where both are needed.
@@ -89,11 +96,18 @@ pub(crate) struct Inner {
 
 impl Rds {
     pub async fn start(settings: Settings) -> Result<Rds, Error> {
-        let postgres = Postgres::prepare(settings.postgres, &settings.data_dir.join("postgres"), settings.timing.unheard).await?;
+        let certificates = Certificates::make()?;
+        let home = Home::make(&settings.data_dir.join("postgres"))?;
+        let postgres = Postgres::prepare(settings.postgres, home, &certificates, settings.timing.unheard).await?;
+        let mariadb = settings.mariadb.map(|binaries| {
+            let home = Home::make(&settings.data_dir.join("mariadb"))?;
+            MariaDb::new(binaries, home, &certificates).map(Arc::new)
+        });
         let inner = Arc::new(Inner {
             account: settings.account,
             timing: settings.timing,
             postgres: Arc::new(postgres),
+            mariadb: mariadb.transpose()?,
             on_spawn: settings.on_spawn,
             dark: watch::Sender::default(),
             state: Mutex::default(),
@@ -113,10 +127,11 @@ impl Rds {
         self.owner.addr
     }
 
-    /// PEM file of the CA that the servers' certificates are signed by, as Amazon RDS has its bundle; none where the servers were built
-    /// without TLS.
+    /// PEM file of the CA that the servers' certificates are signed by, as Amazon RDS has its bundle; none where PostgreSQL was built
+    /// without TLS and there is no MariaDB.
     pub fn ca_file(&self) -> Option<PathBuf> {
-        self.inner.postgres.authority.clone()
+        let mariadb = self.inner.mariadb.as_ref().map(|mariadb| mariadb.authority().to_path_buf());
+        self.inner.postgres.authority.clone().or(mariadb)
     }
 
     /// Ends every server, at once but in order. The data stays where it is.
@@ -154,29 +169,30 @@ impl Rds {
 
     /// Rows as text, read as the superuser from the server itself: for counting what was lost, dark or not.
     pub async fn sql(&self, region: &str, identifier: &str, database: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
-        let rows = self.inner.server(&Key::new(region, identifier))?.sql_in(database, sql).await?;
-        Ok(rows.iter().map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect())
+        let rows = self.inner.server(&Key::new(region, identifier))?.sql_in(Some(database), sql).await?;
+        Ok(rows.into_iter().map(Row::into_values).collect())
     }
 
     /// Rows as text out of a snapshot, read by a server that runs for this question over a copy of it.
     pub async fn sql_in_snapshot(&self, region: &str, snapshot: &str, database: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
         let key = Key::new(region, snapshot);
-        let held = self.inner.lock().snapshots.get(&key).map(|snapshot| snapshot.data.clone());
-        let data = held.ok_or(Error::NoInstance { region: key.region, identifier: key.id })?;
+        let held = self.inner.lock().snapshots.get(&key).map(|snapshot| (snapshot.data.clone(), snapshot.of.engine));
+        let held = held.and_then(|(data, engine)| Some((data, self.inner.engine(engine).ok()?)));
+        let (data, engine) = held.ok_or(Error::NoInstance { region: key.region, identifier: key.id })?;
         let copy = data.with_extension("read");
-        self.inner.postgres.copy_folder(&data, &copy).await?;
-        self.inner.postgres.stand_alone(&copy)?;
-        let server = Server::new(self.inner.postgres.clone(), copy, self.inner.on_spawn.clone());
+        engine.home().copy_folder(&data, &copy).await?;
+        engine.stand_alone(&copy)?;
+        let server = Server::new(engine, copy, self.inner.on_spawn.clone());
         server.start().await?;
         server.wait_until_writable().await?;
-        let rows = server.sql_in(database, sql).await;
+        let rows = server.sql_in(Some(database), sql).await;
         server.stop(Duration::ZERO).await;
         server.remove_files()?;
-        Ok(rows?.iter().map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).collect())
+        Ok(rows?.into_iter().map(Row::into_values).collect())
     }
 
     /// (Region, identifier, seconds) as CloudWatch's `ReplicaLag` has them now: for PostgreSQL the time since the last replayed
-    /// transaction, -1 where replication is inactive or unknown, no sample from a dark Region.
+    /// transaction, for MariaDB how old what it applies is, -1 where replication is inactive or unknown, no sample from a dark Region.
     pub async fn replica_lag(&self) -> Vec<(String, String, f64)> {
         self.inner.replica_lag().await
     }
@@ -294,6 +310,14 @@ impl Inner {
         tasks.spawn(task);
     }
 
+    pub(crate) fn engine(&self, name: EngineName) -> Result<Engine, Fault> {
+        match (name, &self.mariadb) {
+            (EngineName::Postgres, _) => Ok(Engine::Postgres(self.postgres.clone())),
+            (EngineName::MariaDb, Some(mariadb)) => Ok(Engine::MariaDb(mariadb.clone())),
+            (EngineName::MariaDb, None) => Err(Fault::invalid_value("this stage was started without MariaDB")),
+        }
+    }
+
     fn servers(&self) -> Vec<Arc<Server>> {
         self.lock().instances.values().map(|instance| instance.server.clone()).collect()
     }
@@ -333,13 +357,15 @@ struct Owner {
 }
 
 impl Drop for Owner {
-    /// SIGQUIT lets a server end its children and free its shared memory. That is waited for, shortly: a runtime that ends right
-    /// after this, as after a failed test, kills what is left.
+    /// SIGQUIT lets a server of PostgreSQL end its children and free its shared memory; one of MariaDB has neither and is killed. That is
+    /// waited for, shortly: a runtime that ends right after this, as after a failed test, kills what is left.
     fn drop(&mut self) {
         self.inner.tasks().abort_all();
-        let pids: Vec<i32> = self.inner.servers().iter().filter_map(|server| server.now().pid()).collect();
-        for pid in &pids {
-            send(*pid, Signal::SIGQUIT);
+        let mut pids = Vec::new();
+        for server in self.inner.servers() {
+            let Some(pid) = server.now().pid() else { continue };
+            send(pid, server.engine().last_signal());
+            pids.push(pid);
         }
         let limit = Instant::now() + Duration::from_secs(1);
         while Instant::now() < limit && pids.iter().any(|pid| is_running(*pid)) {

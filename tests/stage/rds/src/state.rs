@@ -3,6 +3,7 @@
 
 use crate::cluster::{Global, Member};
 use crate::endpoint::{Admits, Endpoint, Gate};
+use crate::engine::EngineName;
 use crate::error::Error;
 use crate::fault::{Fault, PromotionFault};
 use crate::link::{Link, Passage};
@@ -100,6 +101,7 @@ pub(crate) struct Record {
     pub(crate) arn: String,
     pub(crate) resource: String,
     pub(crate) class: String,
+    pub(crate) engine: EngineName,
     pub(crate) engine_version: String,
     pub(crate) master_user: String,
     pub(crate) database: Option<String>,

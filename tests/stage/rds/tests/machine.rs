@@ -16,8 +16,14 @@ async fn data_folder_out_of_reach_is_named_with_the_remedy() {
     // Root may still write into it, but the user whom the servers run as cannot get there.
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).expect("closed");
     let postgres = Binaries::find(None).expect("PostgreSQL on this machine");
-    let settings =
-        Settings { account: "123456789012".to_owned(), data_dir: closed.join("data"), postgres, timing: Timing::default(), on_spawn: None };
+    let settings = Settings {
+        account: "123456789012".to_owned(),
+        data_dir: closed.join("data"),
+        postgres,
+        mariadb: None,
+        timing: Timing::default(),
+        on_spawn: None,
+    };
     let refused = Rds::start(settings).await.err().expect("refused");
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).expect("opened");
     std::fs::remove_dir_all(&closed).expect("removed");

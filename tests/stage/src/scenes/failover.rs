@@ -114,7 +114,7 @@ async fn count_lost(stage: &Stage, records: &[Record]) -> Result<(BTreeSet<Uuid>
 
 /// The orders that a database holds.
 pub(super) async fn orders(stage: &Stage, region: &str, instance: &str) -> Result<BTreeSet<Uuid>, Error> {
-    let read = stage.rds.sql(region, instance, &stage.workload.database_name, "select id::text from orders").await;
+    let read = stage.rds.sql(region, instance, &stage.workload.database_name, "select id from orders").await;
     let rows = read.map_err(Error::part("reading the orders"))?;
     Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()?.parse().ok()).collect())
 }

@@ -153,7 +153,7 @@ pub(crate) async fn assert_promoted_once(stage: &Stage) -> Result<(), Error> {
 }
 
 /// The rows that had reached the replica when its source died.
-async fn received(stage: &Stage) -> Result<BTreeSet<String>, Error> {
+pub(crate) async fn received(stage: &Stage) -> Result<BTreeSet<String>, Error> {
     until("a run", Duration::from_secs(90), async || {
         let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
         snapshot.head.run.map(drop).ok_or("none yet".to_owned())
@@ -165,7 +165,7 @@ async fn received(stage: &Stage) -> Result<BTreeSet<String>, Error> {
 }
 
 pub(crate) async fn orders(stage: &Stage, region: &str, instance: &str) -> Result<BTreeSet<String>, Error> {
-    let rows = stage.rds.sql(region, instance, "shop", "select id::text from orders").await.map_err(Error::part("reading the orders"))?;
+    let rows = stage.rds.sql(region, instance, "shop", "select id from orders").await.map_err(Error::part("reading the orders"))?;
     Ok(rows.into_iter().flatten().flatten().collect())
 }
 
@@ -193,7 +193,7 @@ pub(crate) fn logins(stage: &Stage, region: &str) -> Vec<Login> {
 
 /// From the repointing on no login fails for its secret: not while old logins are cached, since the rotation leaves the user before
 /// alone, and not after. Who still holds the old address gets no answer from the dead primary, for as long as its cache keeps it.
-async fn assert_logins(stage: &Stage, outcome: &FailoverOutcome) -> Result<(), Error> {
+pub(crate) async fn assert_logins(stage: &Stage, outcome: &FailoverOutcome) -> Result<(), Error> {
     let step = &outcome.snapshot.progress.rotation.secrets["shop/orders/app"];
     let (repointed, rotated) = (step.repointed_at.expect("repointed"), step.rotated_at.expect("rotated"));
     let read = || logins(stage, STANDBY);

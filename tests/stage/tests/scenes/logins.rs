@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_secretsmanager::Client;
 use jiff::Timestamp;
-use relight::login::PgLogin;
+use relight::login::Logins;
 use relight::ports::Login as _;
 use relight::secret::SecretValue;
 use relight_stage::{Error, Stage};
@@ -63,7 +63,7 @@ impl LogsIn {
                 region,
                 client: stage.clients(region).secrets,
                 secret: stage.workload.app_secret().to_owned(),
-                login: PgLogin::trusting(stage.rds.ca_file()),
+                login: Logins::trusting(stage.rds.ca_file()),
                 keeps: kept,
                 kept: tokio::sync::Mutex::new(None),
             });
@@ -102,7 +102,7 @@ struct Application {
     region: &'static str,
     client: Client,
     secret: String,
-    login: PgLogin,
+    login: Logins,
     keeps: Duration,
     kept: tokio::sync::Mutex<Option<(Instant, String, SecretValue)>>,
 }

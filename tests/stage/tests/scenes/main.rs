@@ -1,4 +1,4 @@
-//! What Relight promises, on the whole stage: real triggers, real binaries, a real PostgreSQL. One test a scene, two scenes at a time.
+//! What Relight promises, on the whole stage: real triggers, real binaries, real databases. One test a scene, two scenes at a time.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -12,6 +12,7 @@ mod drill;
 mod failback;
 mod failover;
 mod logins;
+mod mariadb;
 mod passwords;
 mod readiness;
 mod recovers;

@@ -67,7 +67,7 @@ impl LoginWorld {
             .filter(|table| rows(&one, table) != rows(&other, table))
             .map(|table| Difference { table: table.name.clone(), here: count(&one, table), there: count(&other, table) })
             .collect();
-        let at = one.lsn;
+        let at = one.lsn.to_string();
         Ok(match differing.is_empty() {
             true => Compared::Equal { at, tables: tables.len(), rows: tables.iter().map(|table| count(&one, table)).sum() },
             false => Compared::Differing { at, tables: differing },

@@ -255,7 +255,7 @@ pub(super) fn copy_snapshot(inner: &Arc<Inner>, region: &str, mut params: Params
         }
         let copy = Snapshot {
             arn: arn(&inner.account, &to, "cluster-snapshot"),
-            data: inner.postgres.snapshot_folder(&to, &source.of.resource),
+            data: inner.postgres.home.snapshot_folder(&to, &source.of.resource),
             key: to.clone(),
             created: jiff::Timestamp::now(),
             status: SnapshotStatus::Creating,

@@ -41,7 +41,7 @@ pub(super) async fn delete(inner: &Arc<Inner>, region: &str, mut params: Params)
             if state.snapshots.contains_key(snapshot) {
                 return Err(snapshot_exists(snapshot));
             }
-            state.snapshots.insert(snapshot.clone(), new_snapshot(inner, snapshot, &record));
+            state.snapshots.insert(snapshot.clone(), new_snapshot(inner, snapshot, &record)?);
         }
         let record = state.record_mut(&key)?;
         record.status = Status::Deleting;

@@ -11,6 +11,7 @@ mod tags;
 use crate::Inner;
 use crate::cluster::Member;
 use crate::describe::{View, arn};
+use crate::engine::EngineName;
 use crate::fault::{Fault, PromotionFault};
 use crate::instance::{Login, source};
 use crate::page::Page;
@@ -60,7 +61,7 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
 
 async fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
     let key = new_key(region, &params.need("DBInstanceIdentifier")?)?;
-    let engine = params.need("Engine")?;
+    let engine = EngineName::parse(&params.need("Engine")?)?;
     let login = Login { user: params.need("MasterUsername")?, password: params.need("MasterUserPassword")? };
     let record = Record {
         class: params.need("DBInstanceClass")?,
@@ -73,14 +74,13 @@ async fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer 
         security_groups: params.list("VpcSecurityGroupIds"),
         tags: params.tags().into_iter().collect(),
         placement: params.placement(inner, region)?,
+        engine,
+        engine_version: inner.engine(engine)?.version().to_owned(),
         ..new_record(inner, &key)
     };
     params.finish()?;
-    if engine != "postgres" {
-        return Err(Fault::invalid_value(format!("the stage's RDS has the engine postgres, not {engine}")));
-    }
     check_password(&login.password)?;
-    let parameter_group = record.placement.parameter_group.clone().or_else(|| Some(default_parameters(&record)));
+    let parameter_group = record.placement.parameter_group.clone().or_else(|| Some(record.engine.default_parameters(&record.engine_version)));
     let record = Record { placement: Placement { parameter_group, ..record.placement }, ..record };
     inner.register(&mut inner.lock(), record)?;
     inner.start_creating(key.clone(), login);
@@ -102,7 +102,8 @@ async fn create_replica(inner: &Arc<Inner>, region: &str, mut params: Params) ->
         ..new_record(inner, &key)
     };
     params.finish()?;
-    if replica.placement.parameter_group.is_some() {
+    let of_postgres = inner.lock().get(&source_key).is_ok_and(|of| of.record.engine == EngineName::Postgres);
+    if replica.placement.parameter_group.is_some() && of_postgres {
         let why = "A parameter group can't be specified during Read Replica creation for the following DB engine: postgres";
         return Err(Fault::invalid_combination(why));
     }
@@ -123,12 +124,15 @@ async fn create_replica(inner: &Arc<Inner>, region: &str, mut params: Params) ->
         }
         of.idle(&[Status::Available])?;
         let kms_key = key_of_replica(&replica, &of.placement, source_key.region == region)?;
-        let parameter_group = match source_key.region == region {
-            true => of.placement.parameter_group.clone(),
-            false => Some(default_parameters(&replica)),
+        let parameter_group = match (replica.placement.parameter_group, source_key.region == region) {
+            (Some(named), _) => Some(named),
+            (None, true) => of.placement.parameter_group.clone(),
+            (None, false) => Some(of.engine.default_parameters(&of.engine_version)),
         };
         let replica = Record {
             class: class.unwrap_or_else(|| of.class.clone()),
+            engine: of.engine,
+            engine_version: of.engine_version.clone(),
             storage: storage.unwrap_or(of.storage),
             master_user: of.master_user.clone(),
             database: of.database.clone(),
@@ -301,6 +305,7 @@ fn new_record(inner: &Inner, key: &Key) -> Record {
         key: key.clone(),
         resource: format!("db-{}", uuid::Uuid::new_v4().simple()).to_uppercase().replacen("DB-", "db-", 1),
         class: String::new(),
+        engine: EngineName::Postgres,
         engine_version: inner.postgres.binaries.version().to_owned(),
         master_user: String::new(),
         database: None,
@@ -320,11 +325,6 @@ fn new_record(inner: &Inner, key: &Key) -> Record {
         source: None,
         cluster: false,
     }
-}
-
-/// What RDS gives to an instance that names none.
-fn default_parameters(record: &Record) -> String {
-    format!("default.postgres{}", record.engine_version.split('.').next().unwrap_or_default())
 }
 
 fn check_password(password: &str) -> Result<(), Fault> {

@@ -21,7 +21,7 @@ pub(super) fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> An
         return Err(snapshot_exists(&key));
     }
     record.idle(&[Status::Available, Status::StorageFull])?;
-    let mut snapshot = new_snapshot(inner, &key, &record);
+    let mut snapshot = new_snapshot(inner, &key, &record)?;
     snapshot.tags.extend(tags);
     let answer = snapshot_answer(&snapshot);
     state.snapshots.insert(key.clone(), snapshot);
@@ -94,6 +94,8 @@ pub(super) async fn restore(inner: &Arc<Inner>, region: &str, mut params: Params
         let of = &snapshot.of;
         let record = Record {
             class: class.unwrap_or_else(|| of.class.clone()),
+            engine: of.engine,
+            engine_version: of.engine_version.clone(),
             master_user: of.master_user.clone(),
             database: of.database.clone(),
             storage: of.storage,
@@ -111,16 +113,16 @@ pub(super) async fn restore(inner: &Arc<Inner>, region: &str, mut params: Params
     instance_answer(inner, &key).await
 }
 
-pub(super) fn new_snapshot(inner: &Inner, key: &Key, of: &Record) -> Snapshot {
-    Snapshot {
+pub(super) fn new_snapshot(inner: &Inner, key: &Key, of: &Record) -> Result<Snapshot, Fault> {
+    Ok(Snapshot {
         arn: arn(&inner.account, key, "snapshot"),
-        data: inner.postgres.snapshot_folder(key, &of.resource),
+        data: inner.engine(of.engine)?.home().snapshot_folder(key, &of.resource),
         key: key.clone(),
         tags: Default::default(),
         of: of.clone(),
         created: jiff::Timestamp::now(),
         status: SnapshotStatus::Creating,
-    }
+    })
 }
 
 pub(super) fn snapshot_exists(key: &Key) -> Fault {

@@ -1,6 +1,8 @@
 //! A stage with real servers for one test, and the real SDK against it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod mariadb;
+
 use aws_sdk_rds::Client;
 use aws_sdk_rds::config::retry::RetryConfig;
 use aws_sdk_rds::config::timeout::TimeoutConfig;
@@ -8,7 +10,7 @@ use aws_sdk_rds::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_rds::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_rds::operation::create_db_instance::builders::CreateDBInstanceFluentBuilder;
 use aws_sdk_rds::types::DbInstance;
-use stage_rds::{Binaries, Rds, Settings, Timing};
+use stage_rds::{Binaries, MariaDbBinaries, Rds, Settings, Timing};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -43,7 +45,8 @@ impl Stage {
             Some(bin) => Binaries::in_folder(&PathBuf::from(bin)).expect("binaries in RELIGHT_TEST_PG"),
             None => Binaries::find(None).expect("PostgreSQL on this machine"),
         };
-        let settings = Settings { account: "123456789012".to_owned(), data_dir: folder.clone(), postgres, timing, on_spawn: None };
+        let mariadb = MariaDbBinaries::find().ok();
+        let settings = Settings { account: "123456789012".to_owned(), data_dir: folder.clone(), postgres, mariadb, timing, on_spawn: None };
         let rds = Rds::start(settings).await.expect("the stage starts");
         Stage { primary: client(rds.addr(), PRIMARY), standby: client(rds.addr(), STANDBY), rds, folder }
     }
@@ -78,7 +81,7 @@ impl Stage {
     /// Waits for the table too, which comes the same way as its rows.
     pub(crate) async fn arrived(&self, region: &str, id: &str, rows: usize) {
         until(&format!("{id} has {rows} rows"), async || {
-            let there = self.rds.sql(region, id, "shop", "SELECT FROM orders").await;
+            let there = self.rds.sql(region, id, "shop", "SELECT 1 FROM orders").await;
             there.is_ok_and(|found| found.len() == rows).then_some(())
         })
         .await;

@@ -21,9 +21,9 @@ pub(crate) struct Login {
 /// The JSON that RDS and its rotation functions agree on.
 #[derive(Deserialize)]
 pub(crate) struct Value {
+    engine: Option<String>,
     pub(crate) host: String,
-    #[serde(default = "default_port")]
-    pub(crate) port: Port,
+    port: Option<Port>,
     pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) dbname: Option<String>,
@@ -32,20 +32,23 @@ pub(crate) struct Value {
 /// Written as a number by some, as a string by others.
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Port {
+enum Port {
     Number(u16),
     Text(String),
 }
 
-fn default_port() -> Port {
-    Port::Number(5432)
-}
+impl Value {
+    pub(crate) fn is_mysql(&self) -> bool {
+        matches!(self.engine.as_deref(), Some("mysql" | "mariadb"))
+    }
 
-impl Port {
-    pub(crate) fn number(&self) -> Option<u16> {
-        match self {
-            Self::Number(port) => Some(*port),
-            Self::Text(port) => port.parse().ok(),
+    /// None where it is no number.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match &self.port {
+            Some(Port::Number(port)) => Some(*port),
+            Some(Port::Text(port)) => port.parse().ok(),
+            None if self.is_mysql() => Some(3306),
+            None => Some(5432),
         }
     }
 }

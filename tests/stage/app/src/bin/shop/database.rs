@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! login (cached) ──► session of that version, alive? ──► use it
-//!                        └► no: connect ──► refused (28xxx)? refetch the secret; a new version is tried once ──► table ──► use it
+//!                        └► no: connect ──► refused? refetch the secret; a new version is tried once ──► table ──► use it
 //! ```
 //!
-//! One connection is enough, since tokio-postgres pipelines. A new version of the secret means a new login at once: pools recycle their connections too, and the stage wants to see
+//! One connection is enough: each request is two statements. A new version of the secret means a new login at once: pools recycle their connections too, and the stage wants to see
 //! each version prove itself.
+
+mod mysql;
+mod postgres;
 
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{sync::Mutex, time::timeout};
-use tokio_postgres::{Client, Config, NoTls, Row, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
@@ -22,9 +24,6 @@ use crate::{
 
 const CONNECT: Duration = Duration::from_millis(800);
 const QUERY: Duration = Duration::from_millis(800);
-/// Serialises the creation of the table: `IF NOT EXISTS` alone still collides when two do it at once.
-const CREATE_TABLE: &str = "BEGIN; SELECT pg_advisory_xact_lock(7305); \
-     CREATE TABLE IF NOT EXISTS orders (id uuid PRIMARY KEY, region text, at timestamptz DEFAULT now()); COMMIT";
 
 /// Why a request cannot be served: the reason that the user reads in the 503.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +59,20 @@ struct Shared {
 
 struct Session {
     version: String,
-    client: Arc<Client>,
+    link: Link,
+}
+
+/// A connection, by the secret's engine.
+#[derive(Clone)]
+enum Link {
+    Postgres(postgres::Link),
+    MySql(mysql::Link),
+}
+
+/// Why nobody was let in.
+enum NotIn {
+    Refused { sqlstate: String, why: Unavailable },
+    NoAnswer { reason: String },
 }
 
 impl Database {
@@ -69,59 +81,87 @@ impl Database {
     }
 
     pub(crate) async fn check(&self) -> Result<(), Unavailable> {
-        self.query("SELECT 1", &[]).await.map(drop)
+        self.ask(async |link| match link {
+            Link::Postgres(link) => link.check().await,
+            Link::MySql(link) => link.check().await,
+        })
+        .await
     }
 
     pub(crate) async fn newest(&self) -> Result<Vec<Order>, Unavailable> {
-        let rows = self.query("SELECT id::text, region, at::text FROM orders ORDER BY at DESC LIMIT 10", &[]).await?;
-        Ok(rows.iter().map(order).collect())
+        self.ask(async |link| match link {
+            Link::Postgres(link) => link.newest().await,
+            Link::MySql(link) => link.newest().await,
+        })
+        .await
     }
 
     /// Inserts an order and reads it back. Done twice with one id, it is there once.
     pub(crate) async fn place(&self, id: Uuid, region: &str) -> Result<Order, Unavailable> {
         let id = id.to_string();
-        self.query("INSERT INTO orders (id, region) VALUES ($1::text::uuid, $2::text) ON CONFLICT (id) DO NOTHING", &[&id, &region]).await?;
-        let rows = self.query("SELECT id::text, region, at::text FROM orders WHERE id = $1::text::uuid", &[&id]).await?;
-        rows.first().map(order).ok_or(Unavailable::Database { sqlstate: "the row is not there after its insert".to_owned() })
+        let placed = self
+            .ask(async |link| match link {
+                Link::Postgres(link) => link.place(&id, region).await,
+                Link::MySql(link) => link.place(&id, region).await,
+            })
+            .await?;
+        placed.ok_or(Unavailable::Database { sqlstate: "the row is not there after its insert".to_owned() })
     }
 
-    async fn query(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Unavailable> {
-        let client = self.client().await?;
-        match timeout(QUERY, client.query(statement, parameters)).await {
-            Ok(result) => result.map_err(unavailable),
+    async fn ask<T>(&self, ask: impl AsyncFnOnce(&Link) -> Result<T, Unavailable>) -> Result<T, Unavailable> {
+        let link = self.link().await?;
+        match timeout(QUERY, ask(&link)).await {
+            Ok(result) => result,
             Err(_) => {
-                self.drop_session(&client).await;
+                self.drop_session(&link).await;
                 Err(Unavailable::Unreachable("no answer in time".to_owned()))
             }
         }
     }
 
-    async fn client(&self) -> Result<Arc<Client>, Unavailable> {
+    async fn link(&self) -> Result<Link, Unavailable> {
         let login = self.shared.credentials.login().await?;
         let mut session = self.session.clone().lock_owned().await;
         if let Some(session) = &*session
             && session.version == login.version
-            && !session.client.is_closed()
+            && !session.link.is_closed()
         {
-            return Ok(session.client.clone());
+            return Ok(session.link.clone());
         }
         let shared = self.shared.clone();
         // A task of its own: a user who hangs up must not tear a login apart before it is in the log.
         let connecting = tokio::spawn(async move {
             *session = None;
             let made = shared.connect(login).await?;
-            let client = made.client.clone();
+            let link = made.link.clone();
             *session = Some(made);
-            Ok(client)
+            Ok(link)
         });
         connecting.await.unwrap_or_else(|error| Err(Unavailable::Unreachable(error.to_string())))
     }
 
     /// A server that answers no query may be a black hole: the next request tries a new connection.
-    async fn drop_session(&self, client: &Arc<Client>) {
+    async fn drop_session(&self, link: &Link) {
         let mut session = self.session.lock().await;
-        if session.as_ref().is_some_and(|session| Arc::ptr_eq(&session.client, client)) {
+        if session.as_ref().is_some_and(|session| session.link.is(link)) {
             *session = None;
+        }
+    }
+}
+
+impl Link {
+    fn is_closed(&self) -> bool {
+        match self {
+            Link::Postgres(link) => link.is_closed(),
+            Link::MySql(link) => link.is_closed(),
+        }
+    }
+
+    fn is(&self, other: &Link) -> bool {
+        match (self, other) {
+            (Link::Postgres(link), Link::Postgres(other)) => link.is(other),
+            (Link::MySql(link), Link::MySql(other)) => link.is(other),
+            _ => false,
         }
     }
 }
@@ -141,67 +181,38 @@ impl Shared {
 
     async fn log_in(&self, login: &Login) -> Result<Session, Unavailable> {
         let value = &login.value;
-        let Some(port) = value.port.number() else {
+        let Some(port) = value.port() else {
             return Err(Unavailable::NoSecret("its port is no number".to_owned()));
         };
-        let mut config = Config::new();
-        config
-            .host(&value.host)
-            .port(port)
-            .user(&value.username)
-            .password(&value.password)
-            .dbname(value.dbname.as_deref().unwrap_or("postgres"))
-            .application_name("shop")
-            .connect_timeout(CONNECT);
         let address = format!("{}:{port}", value.host);
         let log = |outcome| self.logins.write(&login.version, &address, &value.username, &outcome);
-        // connect_timeout ends with the TCP connection; a server that accepts and stays silent needs this one.
-        let (client, connection) = match timeout(CONNECT, config.connect(NoTls)).await {
-            Ok(Ok(made)) => made,
-            Ok(Err(error)) => {
-                match error.code() {
-                    Some(state) => log(Outcome::Refused { sqlstate: state.code() }),
-                    None => log(Outcome::NoAnswer { reason: &error.to_string() }),
-                }
-                return Err(unavailable(error));
+        let connecting = async {
+            match value.is_mysql() {
+                true => mysql::Link::connect(value, port).await.map(Link::MySql),
+                false => postgres::Link::connect(value, port).await.map(Link::Postgres),
             }
-            Err(_) => {
-                let reason = "no answer in time";
-                log(Outcome::NoAnswer { reason });
-                return Err(Unavailable::Unreachable(reason.to_owned()));
+        };
+        // The drivers' own limits end with the TCP connection; a server that accepts and stays silent needs this one.
+        let made = timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(NotIn::NoAnswer { reason: "no answer in time".to_owned() }));
+        let link = match made {
+            Ok(link) => link,
+            Err(NotIn::Refused { sqlstate, why }) => {
+                log(Outcome::Refused { sqlstate: &sqlstate });
+                return Err(why);
+            }
+            Err(NotIn::NoAnswer { reason }) => {
+                log(Outcome::NoAnswer { reason: &reason });
+                return Err(Unavailable::Unreachable(reason));
             }
         };
         log(Outcome::Ok);
-        tokio::spawn(connection);
-        ensure_table(&client).await?;
-        Ok(Session { version: login.version.clone(), client: Arc::new(client) })
+        let ensuring = async {
+            match &link {
+                Link::Postgres(link) => link.ensure_table().await,
+                Link::MySql(link) => link.ensure_table().await,
+            }
+        };
+        timeout(QUERY, ensuring).await.unwrap_or_else(|_| Err(Unavailable::Unreachable("no answer in time".to_owned())))?;
+        Ok(Session { version: login.version.clone(), link })
     }
-}
-
-/// A replica gets its table from its primary; only who may write creates it.
-async fn ensure_table(client: &Client) -> Result<(), Unavailable> {
-    let ensured = async {
-        let row = client.query_one("SELECT NOT pg_is_in_recovery() AND to_regclass('orders') IS NULL", &[]).await?;
-        if row.get(0) {
-            client.batch_execute(CREATE_TABLE).await?;
-        }
-        Ok(())
-    };
-    match timeout(QUERY, ensured).await {
-        Ok(result) => result.map_err(unavailable),
-        Err(_) => Err(Unavailable::Unreachable("no answer in time".to_owned())),
-    }
-}
-
-fn unavailable(error: tokio_postgres::Error) -> Unavailable {
-    match error.code() {
-        Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Unavailable::ReadOnly,
-        Some(state) if state.code().starts_with("28") => Unavailable::NoLogin { sqlstate: state.code().to_owned() },
-        Some(state) => Unavailable::Database { sqlstate: state.code().to_owned() },
-        None => Unavailable::Unreachable(error.to_string()),
-    }
-}
-
-fn order(row: &Row) -> Order {
-    Order { id: row.get(0), region: row.get(1), at: row.get(2) }
 }

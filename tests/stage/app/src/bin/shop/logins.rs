@@ -17,7 +17,7 @@ pub(crate) struct LoginLog {
     tag: String,
 }
 
-/// How a login ended: `ok`, PostgreSQL's refusal, or no answer at all.
+/// How a login ended: `ok`, the database's refusal, or no answer at all.
 pub(crate) enum Outcome<'a> {
     Ok,
     Refused { sqlstate: &'a str },

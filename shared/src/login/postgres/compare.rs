@@ -216,6 +216,7 @@ pub(super) async fn compare(here: &Side<'_>, there: &Side<'_>, tables: &[Table])
             differing.push(Difference { table: table.name.clone(), here: count, there: count_there });
         }
     }
+    let at = at.to_string();
     Ok(if differing.is_empty() { Compared::Equal { at, tables: tables.len(), rows } } else { Compared::Differing { at, tables: differing } })
 }
 

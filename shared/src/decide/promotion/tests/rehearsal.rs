@@ -141,6 +141,21 @@ mod from_a_snapshot {
     }
 
     #[test]
+    fn a_replica_of_mysql_is_copied_whatever_its_version_and_restored_where_it_has_no_backups() {
+        let plan = Plan::stored(&PLAN.replace("engine = \"postgres\"", "engine = \"mysql\"")).expect("a plan");
+        let run = run(Mode::Drill, Phase::Activating);
+        let (step, database) = (CopyStep::default(), &plan.databases[0]);
+        let due = |replica: &Instance| {
+            let replica = Some(replica);
+            rehearse(&Rehearsal { plan: &plan, run: &run, database, step: &step, replica, copy: None, snapshot: None, comparing: false, now: now() })
+        };
+        let with = |backup_retention| Instance { engine: "mysql".to_owned(), engine_version: "8.0.36".to_owned(), backup_retention, ..replica() };
+        assert_eq!(due(&with(1)), Decision::Act(vec![CopyMove::Create(id())]));
+        let why = NotCopied::NoBackups { replica: "orders-replica".to_owned() };
+        assert_eq!(due(&with(0)), Decision::Act(vec![CopyMove::Snapshot { copy: id(), why }]));
+    }
+
+    #[test]
     fn a_replica_at_work_is_waited_for_and_one_that_is_broken_is_given_up_in_this_way_too() {
         let with = |status: &str| Instance { status: status.to_owned(), ..without_backups() };
         assert!(matches!(decide(&CopyStep::default(), Some(&with("modifying")), None, 60), Decision::Wait(RehearsalWait::Busy(_))));

@@ -71,6 +71,13 @@ fn databases_may_wait_for_each_other_in_any_order_but_a_circle() {
 }
 
 #[test]
+fn what_relight_does_not_do_for_an_engine_is_refused_with_that_engine() {
+    let found = mistakes(&GOOD.replace("engine = \"postgres\"", "engine = \"mariadb\""));
+    assert_eq!((found.0.len(), found.0[0].key.as_str()), (1, "database[0].home_security_groups"), "{found}");
+    assert!(found.to_string().contains("by hand"), "{found}");
+}
+
+#[test]
 fn a_proxy_before_two_databases_is_refused() {
     let found = mistakes(&three("proxy = \"shop\"", "proxy = \"shop\"", ""));
     assert_eq!(found.0.len(), 1, "{found}");

@@ -35,6 +35,15 @@ fn a_plan_survives_the_journal() {
 }
 
 #[test]
+fn what_the_example_only_mentions_is_a_good_plan_too() {
+    let mentioned: String =
+        GOOD.lines().map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line).to_owned() + "\n").collect();
+    let database = Plan::parse(&mentioned).expect("a good plan").databases.remove(0);
+    assert_eq!((database.multi_az, database.deletion_protection), (Some(true), Some(true)));
+    assert!(database.instance_class.is_some() && database.parameter_group.is_some() && database.proxy.is_some());
+}
+
+#[test]
 fn what_a_plan_does_not_say_of_an_instance_is_left_as_it_is() {
     let database = |text: &str| Plan::parse(text).expect("a good plan").databases[0].clone();
     let silent = database(GOOD);

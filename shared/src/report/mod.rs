@@ -24,7 +24,7 @@ use crate::state::{CopyComparison, Snapshot};
 pub use home::RowsLeft;
 pub use html::page;
 pub use readiness::{ReadinessReport, readiness_page};
-pub use windows::Window;
+pub use windows::{Window, closed_since};
 
 const ROWS_UNKNOWN: &str = "how many rows were lost: that is counted when the old primary can be read again";
 

@@ -267,6 +267,9 @@ pub struct DrillProgress {
     pub validated_at: Option<Timestamp>,
     /// Where the report lies.
     pub report: Option<String>,
+    /// Secrets of a single user that were still being rotated when it was written: it is written again once that is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open_windows: Vec<String>,
     pub passed: Option<bool>,
 }
 

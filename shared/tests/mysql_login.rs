@@ -190,6 +190,10 @@ async fn a_beat_arrives_at_the_replica_and_is_still_there_when_the_writer_is_dea
     assert_eq!(telling, Telling::Beat);
     assert!(Timestamp::now().duration_since(beat_at).abs() < SignedDuration::from_secs(60), "{beat_at}");
 
+    let log = reached.log.clone().unwrap_or_default();
+    assert!(log.contains("-bin.000001:") && log.contains(" received, ") && log.ends_with(" applied"), "{log}");
+    assert_eq!(reached.of_log(), format!("; {log}"));
+
     writer.down();
     assert!(login().reached(&replica.admin()).await.expect("an answer of the orphan").beat_at >= Some(beat_at));
     let error = login().beat(&replica.admin()).await;

@@ -35,6 +35,15 @@ fn a_plan_survives_the_journal() {
 }
 
 #[test]
+fn what_the_example_only_mentions_is_a_good_plan_too() {
+    let mentioned: String =
+        GOOD.lines().map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line).to_owned() + "\n").collect();
+    let database = Plan::parse(&mentioned).expect("a good plan").databases.remove(0);
+    assert_eq!((database.multi_az, database.deletion_protection), (Some(true), Some(true)));
+    assert!(database.instance_class.is_some() && database.parameter_group.is_some() && database.proxy.is_some());
+}
+
+#[test]
 fn what_a_plan_does_not_say_of_an_instance_is_left_as_it_is() {
     let database = |text: &str| Plan::parse(text).expect("a good plan").databases[0].clone();
     let silent = database(GOOD);
@@ -68,6 +77,13 @@ fn databases_may_wait_for_each_other_in_any_order_but_a_circle() {
         assert_eq!(found.0.len(), 1, "{found}");
         assert!(found.to_string().contains(said), "{found}");
     }
+}
+
+#[test]
+fn what_relight_does_not_do_for_an_engine_is_refused_with_that_engine() {
+    let found = mistakes(&GOOD.replace("engine = \"postgres\"", "engine = \"mariadb\""));
+    assert_eq!((found.0.len(), found.0[0].key.as_str()), (1, "database[0].home_security_groups"), "{found}");
+    assert!(found.to_string().contains("by hand"), "{found}");
 }
 
 #[test]

@@ -197,6 +197,26 @@ fn what_a_database_took_to_be_writable_stands_beside_what_the_last_good_drill_ha
 }
 
 #[test]
+fn a_copy_that_was_restored_is_good_measured_by_itself_and_an_estimate_of_nothing() {
+    let (mut snapshot, run) = drill();
+    // Whatever else stands in its step.
+    let copy = snapshot.progress.promotion.copies.get_mut("orders").expect("a copy");
+    (copy.snapshot_asked_at, copy.restore_asked_at, copy.requested_at) = (Some(at(5)), Some(at(50)), Some(at(51)));
+    snapshot.progress.rotation.rehearsal.proven.insert("orders".to_owned(), at(163));
+    let report = Report::build(&plan(), &snapshot, &run, &history());
+    assert!(report.passed, "{:?}", report.findings);
+    assert!(report.findings.iter().any(|finding| finding.said.contains("restored from a snapshot of the replica; no promotion was rehearsed")));
+    assert_eq!(report.measured.restored_seconds, [("orders".to_owned(), 113.0)].into());
+    assert_eq!((report.measured.rto_seconds, report.measured.writable_seconds.len()), (None, 0), "a failover promotes");
+    let not_proven = |said: &str| report.not_proven.iter().any(|line| line.contains(said));
+    assert!(not_proven("how long the promotion of orders takes"), "{:?}", report.not_proven);
+    assert!(not_proven("it was restored from a snapshot, which is no position"), "{:?}", report.not_proven);
+    let names: Vec<&str> = report.milestones.iter().map(|milestone| milestone.name.as_str()).collect();
+    assert!(names.contains(&"orders: restore requested") && names.contains(&"orders: copy restored"), "{names:?}");
+    assert!(!names.contains(&"orders: copy promoted") && page(&report).contains("says nothing of a promotion"));
+}
+
+#[test]
 fn a_copy_that_differs_fails_the_drill_and_one_that_was_not_compared_is_not_concluded_from() {
     let (mut snapshot, run) = drill();
     let mut reported = |equal: Option<bool>, said: &str, left_out: &[&str]| {

@@ -14,6 +14,8 @@ pub struct Standing {
     pub services: BTreeMap<String, Option<ServiceState>>,
     pub groups: BTreeMap<String, Option<GroupState>>,
     pub instances: BTreeMap<String, Instance>,
+    /// What copies were restored from.
+    pub copy_snapshots: Vec<String>,
     /// How often each was promoted.
     pub promotions: BTreeMap<String, usize>,
     /// Every secret that there is, disposable ones among them.
@@ -68,6 +70,7 @@ impl Standing {
             services: plan.services.iter().map(|service| (service.id().0, world.compute.service(&service.cluster, &service.name))).collect(),
             groups: plan.groups.iter().map(|group| (group.id().0, world.compute.group(&group.name))).collect(),
             instances: names.iter().map(|name| (name.clone(), world.database.instance(name).expect("it was just named"))).collect(),
+            copy_snapshots: world.database.copy_snapshots(),
             promotions: names.iter().map(|name| (name.clone(), world.database.promotions(name))).collect(),
             secrets: world.secrets.names().iter().filter_map(secret).collect(),
             fences: plan.databases.iter().map(|database| (database.primary.clone(), world.database.primary_groups(&database.primary))).collect(),

@@ -109,7 +109,7 @@ async fn a_primary_that_fails_while_the_copys_snapshot_keeps_the_replica_busy_is
     expect(confirmed, &control);
     control.run_for(minutes(2)).await;
 
-    let sentence = "orders-replica is backing-up, RDS promotes and copies it after that: a backup, or a replica of it is being made";
+    let sentence = "orders-replica is backing-up, RDS promotes and copies it after that: a backup, a snapshot or a replica of it is being made";
     let snapshot = control.world.journal.snapshot();
     assert_eq!((status(&control.world).as_str(), phase(&control.world)), ("backing-up", Some((Failover, relight::run::Phase::Confirmed))));
     assert_eq!(snapshot.progress.promotion.databases["orders"].refused.as_deref(), Some(sentence), "it is what the status says, too");

@@ -92,6 +92,17 @@ async fn drill() -> Vec<Moment> {
     moments(&mut control, || reported(&world)).await
 }
 
+/// On its way up, where its copy is restored from a snapshot.
+async fn restored() -> Vec<Moment> {
+    let mut control = peace(PLAN, Delivery::one_turn()).await;
+    let world = control.world.clone();
+    world.database.change(REPLICA, |replica| replica.backup_retention = 0);
+    control.drill();
+    let mut found = moments(&mut control, || run(&world).is_some_and(|run| run.phase == Phase::Holding)).await;
+    found.retain(|moment| moment.phase == Phase::Activating);
+    found
+}
+
 /// From the order on, with a row that the standby never got.
 async fn failback() -> Vec<Moment> {
     let mut control = peace(PLAN, Delivery::one_turn()).await;
@@ -116,6 +127,7 @@ async fn written() -> Fixture {
     let mut moments = failover().await;
     moments.extend(stood_down().await);
     moments.extend(drill().await);
+    moments.extend(restored().await);
     moments.extend(failback().await);
     Fixture { written_by: "RELIGHT_GOLDEN=write cargo test --workspace --test golden".to_owned(), moments }
 }

@@ -38,7 +38,13 @@ async fn failover(witness: impl Fn(&World, &Call) + 'static) -> Control {
 }
 
 async fn drill(witness: impl Fn(&World, &Call) + 'static) -> Control {
+    drill_of(1, witness).await
+}
+
+/// The replica's backups are kept for so many days; with none its copy is restored from a snapshot.
+async fn drill_of(backups: u32, witness: impl Fn(&World, &Call) + 'static) -> Control {
     let mut control = peace(PLAN, Delivery::prompt()).await;
+    control.world.database.change(REPLICA, |replica| replica.backup_retention = backups);
     watched(&control.world, witness);
     control.drill();
     let ended = control.run_until(minutes(30), reported).await;
@@ -107,6 +113,8 @@ async fn invariant_2_a_drill_promotes_a_copy_and_nothing_else() {
     })
     .await;
     assert_eq!(control.world.calls.count("rds:PromoteReadReplica"), 1, "one copy");
+    let control = drill_of(0, |world, _| assert_eq!(world.database.promotions(REPLICA), 0)).await;
+    assert_eq!(control.world.calls.count("rds:PromoteReadReplica"), 0, "one that is restored is a writer");
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +255,9 @@ fn recorded(world: &World, call: &Call) {
             assert!(snapshot.progress.promotion.databases["orders"].promote_attempt_at.is_some(), "no attempt is recorded: {call:?}");
             assert_eq!(snapshot.head.serving, Place::Standby, "the point of no return is not passed");
         }
-        "rds:CreateDBInstanceReadReplica" => assert!(owes(format!("copy/{}", call.about)), "{call:?} is not owed"),
+        "rds:CreateDBInstanceReadReplica" | "rds:CreateDBSnapshot" | "rds:RestoreDBInstanceFromDBSnapshot" => {
+            assert!(owes(format!("copy/{}", call.about)), "{call:?} is not owed")
+        }
         "secretsmanager:CreateSecret" => assert!(owes(format!("secret/{}", call.about)), "{call:?} is not owed"),
         "ecs:UpdateService" | "application-autoscaling:RegisterScalableTarget" | "autoscaling:UpdateAutoScalingGroup" => {
             let held = snapshot.baseline.keys().any(|id| id.0.ends_with(&call.about));
@@ -272,7 +282,13 @@ async fn invariant_7_what_a_failover_touches_is_in_the_journal_before() {
 #[tokio::test(start_paused = true)]
 async fn invariant_7_what_a_drill_makes_and_a_stand_down_removes_is_in_the_journal_before() {
     let control = drill(recorded).await;
-    for operation in ["rds:CreateDBInstanceReadReplica", "secretsmanager:CreateSecret"] {
+    let restored = drill_of(0, recorded).await;
+    for (control, operation) in [
+        (&control, "rds:CreateDBInstanceReadReplica"),
+        (&control, "secretsmanager:CreateSecret"),
+        (&restored, "rds:CreateDBSnapshot"),
+        (&restored, "rds:RestoreDBInstanceFromDBSnapshot"),
+    ] {
         assert!(control.world.calls.count(operation) > 0, "{operation} was not seen");
     }
     let mut control = peace(PLAN, Delivery::prompt()).await;

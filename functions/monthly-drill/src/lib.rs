@@ -19,7 +19,7 @@ use relight::decide::readiness::Stack;
 use relight::nudge::{Desk, Next, View, Work, WorkError, put, remove};
 use relight::plan::{ActMode, Plan};
 use relight::ports::{Audience, EntryKind, Journal, Notice, Notices, Reports, Validate, Write, Written};
-use relight::report::{Report, page};
+use relight::report::{Report, Window, closed_since, page};
 use relight::run::{Mode, Phase, Run};
 use relight::say;
 use relight::state::{DrillProgress, Key, Memory, OwedReport, Part, Snapshot, Validation};
@@ -60,7 +60,12 @@ impl<R: Reports, V: Validate, N: Notices, A: Audience> Work for MonthlyDrill<R, 
         let progress = &view.snapshot.progress.drill;
         let actions = match decide(&view.plan, view.snapshot.head.run.as_ref(), progress, view.now) {
             Decision::Act(actions) => actions,
-            Decision::Done => return self.owed(view, desk).await,
+            Decision::Done => {
+                return match view.snapshot.head.run.as_ref().map(|run| (run, closed_since(&view.plan, &view.snapshot, run))) {
+                    Some((run, closed)) if !closed.is_empty() => self.complete(view, desk, run, &closed).await,
+                    _ => self.owed(view, desk).await,
+                };
+            }
             Decision::Wait(waiting) => {
                 let line = desk.line(EntryKind::Waiting, "drill", waiting.to_string());
                 desk.write(Vec::new(), line).await?;
@@ -131,10 +136,27 @@ impl<R: Reports, V: Validate, N: Notices, A> MonthlyDrill<R, V, N, A> {
             announced_end_at: Some(desk.now()),
             report: Some(place.clone()),
             passed: Some(report.passed),
+            open_windows: report.measured.windows.iter().filter(|window| window.until.is_none()).map(|window| window.secret.clone()).collect(),
             ..view.snapshot.progress.drill.clone()
         };
         let write = desk.progress(view, Part::Drill, &progress)?;
         settle(view, &view.snapshot, desk, run, (plan, &report, &place), Some(write)).await
+    }
+
+    /// The report once more, with the end of what was still open when it was first written. People have been told of the run already.
+    async fn complete<J: Journal>(&self, view: &View, desk: &Desk<'_, J>, run: &Run, closed: &[Window]) -> Result<Next, WorkError> {
+        let history = desk.history(&run.id).await?;
+        self.put(&Report::build(&view.plan, &view.snapshot, run, &history), run).await?;
+        let ends = closed.iter().filter_map(|window| Some(format!("{} could be refused for {:.1} s", window.secret, window.seconds?)));
+        let said = format!("the report is complete: {}", ends.collect::<Vec<_>>().join("; "));
+        let progress = DrillProgress { open_windows: Vec::new(), ..view.snapshot.progress.drill.clone() };
+        record(view, desk, progress, EntryKind::Reached, &said).await
+    }
+
+    /// Says where it lies.
+    async fn put(&self, report: &Report, run: &Run) -> Result<String, WorkError> {
+        let json = report.json().map_err(|source| WorkError::Shape("the report", source))?;
+        Ok(self.reports.put(&run.id.0, &json, &page(report)).await?)
     }
 
     /// One report that a run before the newest left owed, from what was frozen at its end.
@@ -163,8 +185,7 @@ impl<R: Reports, V: Validate, N: Notices, A> MonthlyDrill<R, V, N, A> {
     async fn report<J: Journal>(&self, plan: &Plan, snapshot: &Snapshot, desk: &Desk<'_, J>, run: &Run) -> Result<(String, Report), WorkError> {
         let history = desk.history(&run.id).await?;
         let report = Report::build(plan, snapshot, run, &history);
-        let json = report.json().map_err(|source| WorkError::Shape("the report", source))?;
-        let place = self.reports.put(&run.id.0, &json, &page(&report)).await?;
+        let place = self.put(&report, run).await?;
         let word = word(&report);
         let findings: Vec<String> =
             report.findings.iter().map(|finding| format!("{} {}", if finding.ok { "ok  " } else { "NOT " }, finding.said)).collect();

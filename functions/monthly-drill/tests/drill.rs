@@ -4,9 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{CART, SHOP, Scene, minutes};
+use common::{CART, PLAN, SHOP, Scene, minutes};
 use relight::run::{Mode, Phase};
-use relight::state::{DatabaseStep, FrozenLag, Part, PromotionProgress};
+use relight::state::{DatabaseStep, FrozenLag, Part, PromotionProgress, RotationProgress, SecretStep};
 use relight_world::Fault;
 
 #[tokio::test(start_paused = true)]
@@ -162,6 +162,29 @@ async fn a_failover_that_stood_down_is_reported_as_that() {
     assert_eq!((report.ended, report.measured.rpo_seconds), (Phase::Closed, None));
     assert!(report.findings.iter().any(|finding| finding.ok && finding.said.starts_with("stood down before the first promotion")));
     assert_eq!(scene.world.reports.puts(&scene.run().id.0).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_users_rotation_that_outlasts_its_run_has_its_window_in_the_report_once_it_is_over() {
+    let secret = "[[secret]]\nname = \"shop/app\"\ndatabase = \"orders\"\nusers = \"single\"\n";
+    let mut scene = Scene::with_plan(&format!("{PLAN}\n{secret}"), Mode::Failover, Phase::Active);
+    let called = scene.world.now();
+    let rotation = |step: SecretStep| RotationProgress { secrets: [("shop/app".to_owned(), step)].into(), ..RotationProgress::default() };
+    let under_way = SecretStep { repointed_at: Some(called), rotation_called_at: Some(called), ..SecretStep::default() };
+    scene.progress(Part::Rotation, rotation(under_way.clone()));
+    scene.ticks(3).await;
+    let windows = |scene: &Scene| scene.report().expect("a report").measured.windows;
+    assert_eq!((windows(&scene)[0].until, scene.drill().open_windows), (None, vec!["shop/app".to_owned()]));
+
+    let rotated = scene.world.now();
+    scene.progress(Part::Rotation, rotation(SecretStep { rotated_at: Some(rotated), ..under_way }));
+    scene.ticks(3).await;
+    assert_eq!((windows(&scene)[0].from, windows(&scene)[0].until), (called, Some(rotated)));
+    assert_eq!(scene.drill().open_windows, [""; 0]);
+    assert_eq!(scene.world.reports.puts(&scene.run().id.0).len(), 2, "written twice, and not on each tick");
+    assert_eq!(scene.told().len(), 1, "people are told of the run once");
+    let said = scene.world.journal.sentences(&scene.run().id);
+    assert!(said.iter().any(|said| said.contains("the report is complete: shop/app could be refused for 180.0 s")), "{said:?}");
 }
 
 /// What is the same in the end, whatever the times were.

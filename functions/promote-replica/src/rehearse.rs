@@ -1,5 +1,5 @@
-//! A drill: the promotion is rehearsed on a disposable replica of each replica. This file has no [`ReplicaId`] but to read
-//! and to copy from.
+//! A drill: the promotion is rehearsed on a disposable copy of each replica, which is a replica of it or its snapshot restored. This file
+//! has no [`ReplicaId`] but to read and to copy from.
 
 use futures_util::future::join_all;
 use relight::decide::Decision;
@@ -7,7 +7,7 @@ use relight::decide::promotion::{CopyMove, GivenUp, Rehearsal, rehearse};
 use relight::decide::rotation::compare::is_awaited;
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan;
-use relight::ports::{CallError, CopyId, CopyOf, Database, EntryKind, Instance, Journal, ReplicaId, Write, Written};
+use relight::ports::{CallError, CopyId, CopyOf, CopySnapshot, Database, EntryKind, Instance, Journal, ReplicaId, SnapshotOf, Write, Written};
 use relight::run::Run;
 use relight::state::{CopyStep, Key, Obligation, Owed};
 
@@ -16,7 +16,25 @@ use crate::ledger::Ledger;
 /// What is asked of AWS in this turn.
 enum Ask<'a> {
     Create { database: &'a plan::Database, copy: CopyId, security_groups: Vec<String> },
+    Snapshot { database: &'a plan::Database, copy: CopyId },
+    Restore { database: &'a plan::Database, copy: CopyId },
     Promote { database: &'a plan::Database, copy: CopyId },
+}
+
+impl Ask<'_> {
+    fn database(&self) -> &plan::Database {
+        match self {
+            Ask::Create { database, .. } | Ask::Snapshot { database, .. } | Ask::Restore { database, .. } | Ask::Promote { database, .. } => database,
+        }
+    }
+
+    /// What there is to remove after it; nothing where it was there before.
+    fn makes(&self) -> Option<&CopyId> {
+        match self {
+            Ask::Create { copy, .. } | Ask::Snapshot { copy, .. } | Ask::Restore { copy, .. } => Some(copy),
+            Ask::Promote { .. } => None,
+        }
+    }
 }
 
 /// What was seen of one database.
@@ -24,6 +42,7 @@ enum Ask<'a> {
 struct Look {
     replica: Option<Instance>,
     copy: Option<Instance>,
+    snapshot: Option<CopySnapshot>,
 }
 
 /// The replicas whose rehearsal has not ended.
@@ -50,12 +69,10 @@ pub(crate) async fn turn<D: Database, J: Journal>(port: &D, view: &View, run: &R
 
     // Owed before it is asked for, and only while the drill is still on its way up.
     let mut owed = Vec::new();
-    for ask in &asks {
-        if let Ask::Create { copy, .. } = ask {
-            owed.extend(owe(view, run, desk, copy)?);
-        }
+    for copy in asks.iter().filter_map(Ask::makes) {
+        owed.extend(owe(view, run, desk, copy)?);
     }
-    if asks.iter().any(|ask| matches!(ask, Ask::Create { .. })) {
+    if asks.iter().any(|ask| ask.makes().is_some()) {
         owed.push(ledger.unless_the_run_changed()?);
     }
     if ledger.record(owed).await? == Written::Lost {
@@ -74,13 +91,14 @@ async fn look<D: Database>(port: &D, view: &View, run: &Run, database: &plan::Da
     let step = view.snapshot.progress.promotion.copies.get(&database.name);
     let id = CopyId::of(&view.plan.name, &run.id, &database.name);
     match step {
-        None => Ok(Look { replica: port.replica(&ReplicaId::of(database)).await?, copy: None }),
+        None => Ok(Look { replica: port.replica(&ReplicaId::of(database)).await?, ..Look::default() }),
         Some(step) if step.requested_at.is_none() => {
             let replica = ReplicaId::of(database);
-            let (replica, copy) = tokio::join!(port.replica(&replica), port.copy(&id));
-            Ok(Look { replica: replica?, copy: copy? })
+            let snapshot = async { if step.is_restored() { port.copy_snapshot(&id).await } else { Ok(None) } };
+            let (replica, copy, snapshot) = tokio::join!(port.replica(&replica), port.copy(&id), snapshot);
+            Ok(Look { replica: replica?, copy: copy?, snapshot: snapshot? })
         }
-        Some(_) => Ok(Look { replica: None, copy: port.copy(&id).await? }),
+        Some(_) => Ok(Look { copy: port.copy(&id).await?, ..Look::default() }),
     }
 }
 
@@ -101,6 +119,7 @@ fn decide<'a, J: Journal>(
         step: &step,
         replica: look.replica.as_ref(),
         copy: look.copy.as_ref(),
+        snapshot: look.snapshot,
         comparing: is_awaited(&view.plan, &view.snapshot, run, database, view.now),
         now: view.now,
     };
@@ -135,10 +154,22 @@ fn take<'a, J: Journal>(
     let now = desk.now();
     match due {
         CopyMove::Create(copy) => {
-            step.instance = copy.to_string();
+            (step.instance, step.snapshot_asked_at) = (copy.to_string(), None);
             ledger.line(EntryKind::Action, &about, format!("makes {copy}, a disposable replica of {}", database.replica));
             let security_groups = look.replica.as_ref().map(|replica| replica.security_groups.clone()).unwrap_or_default();
             Some(Ask::Create { database, copy, security_groups })
+        }
+        CopyMove::Snapshot { copy, why } => {
+            step.instance = copy.to_string();
+            step.snapshot_asked_at.get_or_insert(now);
+            let said = format!("takes the snapshot {copy} of {}, to restore the disposable copy from it: {why}", database.replica);
+            ledger.line(EntryKind::Action, &about, said);
+            Some(Ask::Snapshot { database, copy })
+        }
+        CopyMove::Restore(copy) => {
+            step.restore_asked_at.get_or_insert(now);
+            ledger.line(EntryKind::Action, &about, format!("the snapshot is there: restores {copy} from it"));
+            Some(Ask::Restore { database, copy })
         }
         CopyMove::Created => {
             step.requested_at = Some(now);
@@ -159,8 +190,16 @@ fn take<'a, J: Journal>(
         CopyMove::Promoted => {
             step.endpoint = look.copy.as_ref().and_then(|copy| copy.endpoint.clone());
             step.promoted_at = Some(now);
-            ledger.line(EntryKind::Reached, &about, format!("{} is promoted; {} was not touched", step.instance, database.replica));
-            desk.tell(format!("copy of database {} promoted", database.name));
+            let (copy, replica) = (&step.instance, &database.replica);
+            let (said, done) = match step.is_restored() {
+                false => (format!("{copy} is promoted; {replica} was not touched"), "promoted"),
+                true => (
+                    format!("{copy} is restored from its snapshot; {replica} was not touched, and what its promotion takes was not seen"),
+                    "restored",
+                ),
+            };
+            ledger.line(EntryKind::Reached, &about, said);
+            desk.tell(format!("copy of database {} {done}", database.name));
             None
         }
     }
@@ -185,11 +224,12 @@ fn owe<J: Journal>(view: &View, run: &Run, desk: &Desk<'_, J>, copy: &CopyId) ->
 }
 
 async fn act<'a, D: Database>(port: &D, view: &View, run: &Run, ask: Ask<'a>) -> (Ask<'a>, Result<(), CallError>) {
+    let source = &ReplicaId::of(ask.database());
+    let (plan, run) = (view.plan.name.as_str(), &run.id);
     let answer = match &ask {
-        Ask::Create { database, copy, security_groups } => {
-            let source = ReplicaId::of(database);
-            port.create_copy(copy, &CopyOf { source: &source, security_groups, plan: &view.plan.name, run: &run.id }).await
-        }
+        Ask::Create { copy, security_groups, .. } => port.create_copy(copy, &CopyOf { source, security_groups, plan, run }).await,
+        Ask::Snapshot { copy, .. } => port.snapshot_for_copy(copy, &SnapshotOf { source, plan, run }).await,
+        Ask::Restore { copy, .. } => port.restore_copy(copy, &SnapshotOf { source, plan, run }).await,
         Ask::Promote { copy, .. } => port.promote_copy(copy).await,
     };
     (ask, answer)
@@ -197,13 +237,15 @@ async fn act<'a, D: Database>(port: &D, view: &View, run: &Run, ask: Ask<'a>) ->
 
 /// Writes down what became of it. What may succeed later is tried again until the rehearsal's last moment.
 fn note<J: Journal>(ledger: &mut Ledger<'_, '_, J>, desk: &Desk<'_, J>, ask: Ask<'_>, answer: Result<(), CallError>) {
-    let (Ask::Create { database, .. } | Ask::Promote { database, .. }) = &ask;
+    let database = ask.database();
     let mut step = ledger.progress.copies.get(&database.name).cloned().unwrap_or_default();
     ledger.wait();
     match (&ask, answer) {
         (_, Err(error)) if error.passes() => ledger.line(EntryKind::Failure, &database.id().0, error),
         (_, Err(error)) => give_up(ledger, desk, database, step, &GivenUp::Refused { why: error.to_string() }),
-        (Ask::Create { .. }, Ok(())) => {
+        // Whether it is there is seen.
+        (Ask::Snapshot { .. }, Ok(())) => {}
+        (Ask::Create { .. } | Ask::Restore { .. }, Ok(())) => {
             step.requested_at = Some(desk.now());
             ledger.progress.copies.insert(database.name.clone(), step);
         }

@@ -112,18 +112,6 @@ async fn each_copy_is_owed_before_it_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_without_backups_gives_its_rehearsal_up_with_the_remedy_and_the_other_goes_on() {
-    let mut scene = drill();
-    scene.world.database.change("orders-replica", |replica| replica.backup_retention = 0);
-    scene.nudge().await;
-    let copies = scene.promotion().copies;
-    let why = copies["orders"].failed.clone().expect("given up");
-    assert!(why.contains("orders-replica has no backups") && why.contains("--backup-retention-period 1"), "{why}");
-    assert!(copies["users"].promoted_at.is_some());
-    assert_eq!(scene.snapshot().obligations.len(), 1, "nothing is owed for what was never asked for");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_replica_that_is_gone_or_broken_gives_its_rehearsal_up() {
     let mut scene = drill();
     scene.world.database.lose("orders-replica");

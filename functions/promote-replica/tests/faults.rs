@@ -16,6 +16,7 @@ const FAULTS: [Fault; 3] = [Fault::Throttled, Fault::Silence, Fault::LostAnswer]
 #[derive(Debug, PartialEq)]
 struct End {
     instances: Vec<(String, Instance)>,
+    snapshots: Vec<String>,
     promotions: Vec<usize>,
     databases: Vec<(String, [bool; 8])>,
     targets: Vec<String>,
@@ -29,6 +30,7 @@ fn end(scene: &Scene) -> End {
     let promotion = scene.promotion();
     End {
         instances: names.iter().map(|name| (name.clone(), scene.world.database.instance(name).expect("there"))).collect(),
+        snapshots: scene.world.database.copy_snapshots(),
         promotions: names.iter().map(|name| scene.world.database.promotions(name)).collect(),
         databases: promotion
             .databases
@@ -106,19 +108,35 @@ async fn a_failover_ends_the_same_whichever_call_fails_once() {
     assert!(met > 100, "only {met} faults were met");
 }
 
+/// Both copies are replicas, or that of orders is restored from a snapshot.
+fn drill_of(backups: u32) -> Scene {
+    let scene = Scene::new(Mode::Drill, Phase::Activating);
+    scene.world.database.change("orders-replica", |replica| replica.backup_retention = backups);
+    scene.compared();
+    scene
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drill_ends_the_same_whichever_call_fails_once() {
-    let mut undisturbed = Scene::new(Mode::Drill, Phase::Activating);
-    undisturbed.compared();
+    drill_ends_the_same(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_that_restores_a_snapshot_ends_the_same_whichever_call_fails_once() {
+    drill_ends_the_same(0).await;
+}
+
+async fn drill_ends_the_same(backups: u32) {
+    let mut undisturbed = drill_of(backups);
     drill(&mut undisturbed).await;
     let expected = end(&undisturbed);
+    assert_eq!(expected.snapshots.len(), usize::from(backups == 0));
     assert_eq!(expected.copies, [("orders".to_owned(), true, false), ("users".to_owned(), true, false)]);
 
     let mut met = 0;
     for fault in FAULTS {
         for n in 0.. {
-            let mut scene = Scene::new(Mode::Drill, Phase::Activating);
-            scene.compared();
+            let mut scene = drill_of(backups);
             scene.world.calls.fault_at(n, fault);
             drill(&mut scene).await;
             if scene.world.calls.fault_is_pending() {

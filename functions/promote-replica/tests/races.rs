@@ -8,9 +8,9 @@ use common::Scene;
 use jiff::Timestamp;
 use promote_replica::PromoteReplica;
 use relight::ports::{
-    AddedInstance, CallError, Cluster, ClusterLag, CopyId, CopyOf, Database, Fenced, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, HomeId,
-    HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Proxy, ProxyId, Quota, Readable, RebuiltOf, Removal, ReplicaId,
-    Snapshotted, StandbyCluster, Takeover,
+    AddedInstance, CallError, Cluster, ClusterLag, CopyId, CopyOf, CopySnapshot, Database, Fenced, GlobalCluster, GlobalClusters, GlobalId,
+    HomeCluster, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Proxy, ProxyId, Quota, Readable, RebuiltOf,
+    Removal, ReplicaId, SnapshotOf, Snapshotted, StandbyCluster, Takeover,
 };
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
@@ -114,6 +114,18 @@ impl Database for Meanwhile<'_> {
 
     async fn copy(&self, copy: &CopyId) -> Result<Option<Instance>, CallError> {
         self.world.copy(copy).await
+    }
+
+    async fn snapshot_for_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
+        self.world.snapshot_for_copy(copy, of).await
+    }
+
+    async fn copy_snapshot(&self, copy: &CopyId) -> Result<Option<CopySnapshot>, CallError> {
+        self.world.copy_snapshot(copy).await
+    }
+
+    async fn restore_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
+        self.world.restore_copy(copy, of).await
     }
 
     async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError> {

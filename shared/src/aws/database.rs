@@ -5,22 +5,23 @@
 //! there with a client that is given a little longer, since that Region is back.
 
 mod cluster;
+mod copies;
 mod home;
 mod instance;
 mod lag;
 mod proxy;
+mod snapshot;
 
 use std::sync::OnceLock;
 
 use aws_sdk_rds::Client;
-use aws_sdk_rds::types::Tag;
 use aws_smithy_types::retry::RetryConfig;
 use jiff::Timestamp;
 
 use super::{Aws, failed};
 use crate::ports::{
-    COPY_PREFIX, CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Proxy, ProxyId,
-    Quota, RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
+    CallError, CopyId, CopyOf, CopySnapshot, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Proxy,
+    ProxyId, Quota, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, Why,
 };
 use crate::state::Place;
 
@@ -30,8 +31,9 @@ const PROMOTE: &str = "rds:PromoteReadReplica";
 const MODIFY: &str = "rds:ModifyDBInstance";
 const RESTART: &str = "rds:RebootDBInstance";
 const CREATE: &str = "rds:CreateDBInstanceReadReplica";
-const DELETE: &str = "rds:DeleteDBInstance";
-/// On every copy: whose it is, and which run made it.
+const SNAPSHOT: &str = "rds:CreateDBSnapshot";
+const SNAPSHOTS: &str = "rds:DescribeDBSnapshots";
+/// On every copy and its snapshot: whose it is, and which run made it.
 const PLAN_TAG: &str = "relight:plan";
 const RUN_TAG: &str = "relight:run";
 
@@ -150,27 +152,23 @@ impl Database for AwsDatabase {
     }
 
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
-        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-        let call = self
-            .rds()
-            .create_db_instance_read_replica()
-            .db_instance_identifier(copy.as_str())
-            .source_db_instance_identifier(of.source.as_str())
-            .set_vpc_security_group_ids((!of.security_groups.is_empty()).then(|| of.security_groups.to_vec()))
-            .publicly_accessible(false)
-            .deletion_protection(false)
-            .tags(tag(PLAN_TAG, of.plan))
-            .tags(tag(RUN_TAG, &of.run.0));
-        match call.send().await {
-            Ok(_) => Ok(()),
-            // Its name holds plan, run and database: what is there is what an unanswered call of ours began.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_db_instance_already_exists_fault()) => Ok(()),
-            Err(error) => Err(failed(CREATE)(error)),
-        }
+        copies::create(self.rds(), copy, of).await
     }
 
     async fn copy(&self, copy: &CopyId) -> Result<Option<Instance>, CallError> {
         self.describe(copy.as_str()).await
+    }
+
+    async fn snapshot_for_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
+        copies::take_snapshot(self.rds(), copy, of).await
+    }
+
+    async fn copy_snapshot(&self, copy: &CopyId) -> Result<Option<CopySnapshot>, CallError> {
+        copies::snapshot(self.rds(), copy).await
+    }
+
+    async fn restore_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
+        copies::restore(self.rds(), copy, of).await
     }
 
     async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError> {
@@ -179,28 +177,11 @@ impl Database for AwsDatabase {
     }
 
     async fn remove_copy(&self, copy: &CopyId) -> Result<Removal, CallError> {
-        let Some(found) = instance::describe(self.rds(), copy.as_str()).await? else { return Ok(Removal::Gone) };
-        if found.db_instance_status() == Some("deleting") {
-            return Ok(Removal::Underway);
-        }
-        // The name alone is not enough to delete a database by.
-        if instance::tag(&found, PLAN_TAG).is_none() {
-            let why = format!("{copy} carries no tag {PLAN_TAG}, so no drill of Relight made it; look at it and delete it by hand");
-            return Err(CallError::new(DELETE, Why::Other(why, None)));
-        }
-        let call = self.rds().delete_db_instance().db_instance_identifier(copy.as_str()).skip_final_snapshot(true).delete_automated_backups(true);
-        match call.send().await.map_err(failed(DELETE)) {
-            Ok(_) => Ok(Removal::Underway),
-            Err(CallError { why: Why::NotFound(_), .. }) => Ok(Removal::Gone),
-            Err(error) => Err(error),
-        }
+        copies::remove(self.rds(), copy).await
     }
 
     async fn copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError> {
-        let instances = self.rds().describe_db_instances().into_paginator().items().send().try_collect().await.map_err(failed(DESCRIBE))?;
-        let ours = instances.iter().filter(|instance| instance::tag(instance, PLAN_TAG) == Some(plan));
-        let named = ours.filter_map(|instance| instance.db_instance_identifier()).filter(|name| name.starts_with(COPY_PREFIX));
-        Ok(named.filter_map(CopyId::named).collect())
+        copies::list(self.rds(), plan).await
     }
 
     async fn fence(&self, primary: &PrimaryId, security_group: &str) -> Result<Fenced, CallError> {

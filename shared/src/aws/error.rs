@@ -18,9 +18,10 @@ const THROTTLED: [&str; 7] = [
     "SlowDown",
 ];
 /// Codes that say: not now. The state is read again, never trusted from the code.
-const BUSY: [&str; 9] = [
+const BUSY: [&str; 10] = [
     "InvalidDBInstanceState",
     "InvalidDBInstanceStateFault",
+    "InvalidDBSnapshotState",
     "InvalidDBClusterStateFault",
     "InvalidGlobalClusterStateFault",
     "ScalingActivityInProgress",

@@ -111,6 +111,9 @@ fn drill_findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Finding> {
         let copy = progress.promotion.copies.get(&database.name);
         findings.push(match copy {
             Some(copy) if copy.failed.is_some() => bad(format!("database {}: {}", database.name, copy.failed.clone().unwrap_or_default())),
+            Some(copy) if copy.promoted_at.is_some() && copy.is_restored() => {
+                good(format!("database {}: a disposable copy was restored from a snapshot of the replica; no promotion was rehearsed", database.name))
+            }
             Some(copy) if copy.promoted_at.is_some() => good(format!("database {}: a disposable replica of the replica was promoted", database.name)),
             _ => bad(format!("database {}: the promotion was not rehearsed", database.name)),
         });
@@ -178,7 +181,8 @@ fn capacity_finding(plan: &Plan, progress: &Progress) -> Finding {
 
 /// The recovery time. A failover's is measured from the first Down to the end of the run. A drill's is what a failover
 /// would have waited for: the slowest of full capacity and each database's promotion, proof and repointing, counted from
-/// when it was asked for, since a real failover makes no copy and compares none.
+/// when it was asked for, since a real failover makes no copy and compares none. A drill that restored a copy does not know it: a failover
+/// restores nothing, and what its promotion would take was not seen.
 pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<SignedDuration> {
     if run.mode == Mode::Failback {
         // Nothing is recovered: the standby serves until writes pause, which is measured by itself.
@@ -189,7 +193,7 @@ pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<Sign
     }
     let capacity = progress.capacity.resources.values().map(|step| step.reached_at.map(|at| at.duration_since(run.opened_at)));
     let databases = plan.databases.iter().filter(|database| !database.is_global()).map(|database| {
-        let copy = progress.promotion.copies.get(&database.name)?;
+        let copy = progress.promotion.copies.get(&database.name).filter(|copy| !copy.is_restored())?;
         let secrets = plan.secrets.iter().filter(|secret| secret.database == database.name);
         let repointed = secrets.map(|secret| progress.rotation.rehearsal.secrets.get(&secret.name)?.repointed_at);
         let last = repointed.chain([copy.promoted_at]).try_fold(run.opened_at, |last, at| at.map(|at| last.max(at)))?;
@@ -199,16 +203,24 @@ pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<Sign
 }
 
 /// What a database took from the call of its promotion until it was proven writable, or promoted where nobody logs in: a drill's copy, or
-/// the real one. So the one is the other's estimate.
+/// the real one. So the one is the other's estimate. A restore is no promotion, and estimates none.
 pub fn writable_in(progress: &Progress, run: &Run, database: &str) -> Option<SignedDuration> {
     let (asked, promoted, proven) = if run.mode == Mode::Drill {
-        let copy = progress.promotion.copies.get(database)?;
+        let copy = progress.promotion.copies.get(database).filter(|copy| !copy.is_restored())?;
         (copy.promote_asked_at.or(copy.promote_called_at), copy.promoted_at, &progress.rotation.rehearsal.proven)
     } else {
         let step = progress.promotion.databases.get(database)?;
         (step.promote_attempt_at.or(step.promote_called_at), step.promoted_at, &progress.rotation.proven)
     };
     Some(proven.get(database).copied().or(promoted)?.duration_since(asked?))
+}
+
+/// What a drill's copy that was restored from a snapshot took from the restore's request until it was proven writable, or available where
+/// nobody logs in.
+pub fn restored_in(progress: &Progress, database: &str) -> Option<SignedDuration> {
+    let copy = progress.promotion.copies.get(database)?;
+    let writable = progress.rotation.rehearsal.proven.get(database).copied().or(copy.promoted_at)?;
+    Some(writable.duration_since(copy.restore_asked_at?))
 }
 
 fn whole_seconds(took: SignedDuration) -> SignedDuration {

@@ -5,7 +5,7 @@
 //! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► what restarts or slows it, last of all
 //!                        a cluster of Aurora's: attempt recorded ─► taken over by its global cluster ─► followed ─► the writer
 //! (Active)     old_writer  Aurora's cluster that was the writer before ─► looked at until it is a secondary again
-//! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or given up
+//! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or restored from a snapshot, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
 //!
@@ -30,7 +30,7 @@ pub use aurora::{GlobalCleared, GlobalRefusal, GlobalStep, GlobalWait, Standing,
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
 pub use old_writer::{OldWriterOver, OldWriterWait, old_writer, old_writer_is_due};
 pub use proxy::{ProxyRefusal, ProxyWait};
-pub use rehearse::{CopyMove, GivenUp, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
+pub use rehearse::{CopyMove, GivenUp, NotCopied, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
 pub use settings::unsettled;
 
 /// What a replica is busy with while it cannot be promoted or copied; it passes by itself.
@@ -44,7 +44,11 @@ impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status.as_str() {
             "backing-up" => {
-                write!(f, "{} is backing-up, RDS promotes and copies it after that: a backup, or a replica of it is being made", self.instance)
+                write!(
+                    f,
+                    "{} is backing-up, RDS promotes and copies it after that: a backup, a snapshot or a replica of it is being made",
+                    self.instance
+                )
             }
             status => write!(f, "{} is {status}, it must be available first", self.instance),
         }

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 
 use super::Decision;
 use super::lag::measure;
-use super::promotion::{Acceptance, Candidate, ClearanceRefusal, Cleared, GivenUp, Rehearsal, clear, rehearse};
+use super::promotion::{Acceptance, Candidate, ClearanceRefusal, Cleared, CopyMove, NotCopied, Rehearsal, clear, rehearse};
 use super::traffic::{StopStep, Users, stop, users};
 use crate::look::{ClusterSight, ComputeSight, DatabaseSight, Read, SecretSight, TrafficSight};
 use crate::plan::{Database, Plan};
@@ -195,7 +195,7 @@ fn lag_now(database: &Database, seen: &Seen, now: Timestamp, findings: &mut Vec<
     }
 }
 
-/// What speaks against promoting a replica now, and against rehearsing it.
+/// What speaks against promoting a replica now, and against rehearsing it as well as RDS can.
 fn promotable(plan: &Plan, supposed: &suppose::Supposed, database: &Database, seen: &Seen, lag: &FrozenLag, now: Timestamp) -> Vec<Finding> {
     let Some(Ok(Some(instance))) = seen.replica(database) else { return Vec::new() };
     let (name, replica) = (database.name.clone(), database.replica.clone());
@@ -214,8 +214,8 @@ fn promotable(plan: &Plan, supposed: &suppose::Supposed, database: &Database, se
     if let Some(status) = instance.replication.iter().find(|status| !matches!(status.as_str(), "replicating" | "stopped" | "terminated")) {
         findings.push(Finding::NotReplicating { replica: replica.clone(), status: status.clone() });
     }
-    if let Some(why) = not_rehearsed(plan, &suppose::drill(now), database, instance, now) {
-        findings.push(Finding::NotRehearsed { database: name, replica: replica.clone(), why });
+    if let Some(why) = not_copied(plan, &suppose::drill(now), database, instance, now) {
+        findings.push(Finding::RehearsedByRestore { database: name, replica: replica.clone(), why });
     }
     if let Some(class) = &instance.pending_class {
         findings.push(Finding::ClassPending { replica, class: class.clone() });
@@ -223,13 +223,12 @@ fn promotable(plan: &Plan, supposed: &suppose::Supposed, database: &Database, se
     findings
 }
 
-/// Why a drill could not copy the replica. What stops a promotion as well is said there.
-fn not_rehearsed(plan: &Plan, run: &Run, database: &Database, instance: &Instance, now: Timestamp) -> Option<GivenUp> {
+/// Why a drill would restore a snapshot. What stops a promotion as well is said there.
+fn not_copied(plan: &Plan, run: &Run, database: &Database, instance: &Instance, now: Timestamp) -> Option<NotCopied> {
     let step = CopyStep::default();
-    match rehearse(&Rehearsal { plan, run, database, step: &step, replica: Some(instance), copy: None, comparing: false, now }) {
-        Decision::Refuse(why @ (GivenUp::NoBackups { .. } | GivenUp::EngineTooOld { .. })) => Some(why),
-        _ => None,
-    }
+    let rehearsal = Rehearsal { plan, run, database, step: &step, replica: Some(instance), copy: None, snapshot: None, comparing: false, now };
+    let Decision::Act(moves) = rehearse(&rehearsal) else { return None };
+    moves.into_iter().find_map(|due| if let CopyMove::Snapshot { why, .. } = due { Some(why) } else { None })
 }
 
 fn traffic(plan: &Plan, snapshot: &Snapshot, seen: &TrafficSight, now: Timestamp) -> Vec<Finding> {

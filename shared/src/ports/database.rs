@@ -8,13 +8,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, HomeId, HomeOf, LeftId, Proxy, ProxyId, RebuiltOf, Snapshotted};
+use super::{CallError, CopyId, CopyOf, CopySnapshot, HomeId, HomeOf, LeftId, Proxy, ProxyId, RebuiltOf, Removal, SnapshotOf, Snapshotted};
 use crate::plan;
-use crate::run::RunId;
 use crate::state::{Endpoint, ReplicaShape};
 
-/// Every name of a disposable copy begins so. No plan may name a replica like this.
-pub const COPY_PREFIX: &str = "relight-drill-";
 /// RDS allows an instance identifier this many characters.
 pub(super) const LONGEST: usize = 63;
 
@@ -55,12 +52,23 @@ pub trait Database {
 
     async fn copy(&self, copy: &CopyId) -> Result<Option<Instance>, CallError>;
 
+    /// Begins a snapshot of the replica, under the copy's name, for what RDS makes no replica of. One that is there already is ours.
+    async fn snapshot_for_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError>;
+
+    /// The snapshot under the copy's name; `None` where there is none.
+    async fn copy_snapshot(&self, copy: &CopyId) -> Result<Option<CopySnapshot>, CallError>;
+
+    /// Begins the copy as a restore of that snapshot: a writer as soon as it is available, and otherwise as the replica is, but in one
+    /// zone, without backups and without protection. One that is there already is ours.
+    async fn restore_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError>;
+
     async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError>;
 
-    /// Removes the copy with its backups and without a last snapshot. Called until it says [`Removal::Gone`].
+    /// Removes the copy with its backups and without a last snapshot, and then the snapshot that it was restored from. Called until it says
+    /// [`Removal::Gone`]: neither is there.
     async fn remove_copy(&self, copy: &CopyId) -> Result<Removal, CallError>;
 
-    /// All copies of a plan that are there, whoever forgot them: by their name and the tag `relight:plan`.
+    /// All copies of a plan that are there, or their snapshots, whoever forgot them: by their name and the tag `relight:plan`.
     async fn copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError>;
 
     /// Cuts the old writer off by moving it into the plan's quarantine group, unless it is there already. The one
@@ -226,23 +234,6 @@ impl fmt::Display for InstanceChange {
     }
 }
 
-/// What a disposable copy is made from.
-#[derive(Debug, Clone, Copy)]
-pub struct CopyOf<'a> {
-    pub source: &'a ReplicaId,
-    /// The source's own: without them the copy would get the VPC's default group, and nobody could log in.
-    pub security_groups: &'a [String],
-    /// Tags `relight:plan` and `relight:run`.
-    pub plan: &'a str,
-    pub run: &'a RunId,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removal {
-    Gone,
-    Underway,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fenced {
     /// Seen: the quarantine group is the only one, and in force.
@@ -286,35 +277,6 @@ impl PrimaryId {
     }
 }
 
-/// A disposable replica of a replica, made by a drill.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CopyId(String);
-
-impl CopyId {
-    /// `relight-drill-20260105t000500z-orders-5f2c9a01`: readable for whoever finds it, told apart by the last part
-    /// where readable parts were cut or look alike. The same three always give the same name, so that a copy whose
-    /// creation was never answered is found again.
-    pub fn of(plan: &str, run: &RunId, database: &str) -> CopyId {
-        let stamp = run.0.rsplit('-').next().unwrap_or_default();
-        let digest = format!("{:08x}", fnv1a(&[plan, &run.0, database]));
-        let mut readable = plain(&format!("{stamp}-{database}"));
-        readable.truncate(LONGEST - COPY_PREFIX.len() - digest.len() - 1);
-        let readable = readable.trim_matches('-');
-        let dash = if readable.is_empty() { "" } else { "-" };
-        CopyId(format!("{COPY_PREFIX}{readable}{dash}{digest}"))
-    }
-
-    /// The copy behind a name that was recorded or listed; `None` for a name that no drill gives.
-    pub fn named(name: &str) -> Option<CopyId> {
-        let ours = name.strip_prefix(COPY_PREFIX).is_some_and(|rest| !rest.is_empty()) && name.len() <= LONGEST;
-        ours.then(|| CopyId(name.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl fmt::Display for ReplicaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -324,12 +286,6 @@ impl fmt::Display for ReplicaId {
 impl fmt::Display for PrimaryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.instance)
-    }
-}
-
-impl fmt::Display for CopyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -350,45 +306,4 @@ pub(super) fn plain(text: &str) -> String {
 pub(super) fn fnv1a(parts: &[&str]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn copy(database: &str) -> String {
-        CopyId::of("shop", &RunId("drill-20260105T000500Z".to_owned()), database).to_string()
-    }
-
-    #[test]
-    fn a_copy_is_named_readably() {
-        assert!(copy("orders").starts_with("relight-drill-20260105t000500z-orders-"), "{}", copy("orders"));
-    }
-
-    #[test]
-    fn any_name_of_a_database_gives_an_identifier_that_rds_accepts() {
-        for database in ["orders", "Orders_2024", "a--b", "-", "", "déjà vu", "x".repeat(200).as_str(), "ends-in-a-cut-after-hyphens-------"] {
-            let name = copy(database);
-            assert!(name.len() <= 63, "{name}");
-            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
-            assert!(!name.contains("--") && !name.ends_with('-') && name.starts_with(|c: char| c.is_ascii_alphabetic()), "{name}");
-            assert_eq!(CopyId::named(&name).map(|copy| copy.to_string()), Some(name));
-        }
-    }
-
-    #[test]
-    fn names_that_look_alike_stay_apart() {
-        let long = "x".repeat(60);
-        assert_ne!(copy("a_b"), copy("a-b"));
-        assert_ne!(copy(&format!("{long}1")), copy(&format!("{long}2")));
-        let run = RunId("drill-20260105T000500Z".to_owned());
-        assert_ne!(CopyId::of("shop", &run, "orders"), CopyId::of("blog", &run, "orders"));
-        assert_ne!(CopyId::of("ab", &run, "c"), CopyId::of("a", &run, "bc"));
-    }
-
-    #[test]
-    fn a_replica_is_never_taken_for_a_copy() {
-        assert_eq!(CopyId::named("orders-replica"), None);
-        assert_eq!(CopyId::named(COPY_PREFIX), None);
-    }
 }

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod compute;
+mod copy;
 mod database;
 mod home;
 mod journal;
@@ -18,9 +19,8 @@ pub use cluster::{
     StandbyCluster, Takeover,
 };
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
-pub use database::{
-    COPY_PREFIX, CopyId, CopyOf, Database, Fenced, Instance, InstanceChange, LagSample, ParameterGroup, PrimaryId, Quota, Removal, ReplicaId,
-};
+pub use copy::{COPY_PREFIX, CopyId, CopyOf, CopySnapshot, Removal, SnapshotOf};
+pub use database::{Database, Fenced, Instance, InstanceChange, LagSample, ParameterGroup, PrimaryId, Quota, ReplicaId};
 pub use home::{BadLsn, Compared, Difference, HomeId, HomeOf, LeftId, LeftRows, Lsn, OWN_TABLES, Position, RebuiltOf, Snapshotted, Table, Tables};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Audience, Notice, Notices, Subscriber, Topic};

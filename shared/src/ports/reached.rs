@@ -13,6 +13,8 @@ pub struct Reached {
     /// says nothing of it.
     pub received: Lsn,
     pub replayed: Lsn,
+    /// The same in the words of an engine whose log has no such positions.
+    pub log: Option<String>,
     /// The newest commit that it replayed. It says nothing of a source that has committed nothing since.
     pub committed_at: Option<Timestamp>,
     /// The last beat that was written through the source, where the plan has a heartbeat.
@@ -25,9 +27,10 @@ pub struct Reached {
 impl Reached {
     /// The positions, for a sentence to go on with; nothing where there are none.
     pub fn of_log(&self) -> String {
-        match self.received {
-            Lsn(0) => String::new(),
-            received => format!("; {received} of the log received, {} replayed", self.replayed),
+        match (&self.log, self.received) {
+            (Some(log), _) => format!("; {log}"),
+            (None, Lsn(0)) => String::new(),
+            (None, received) => format!("; {received} of the log received, {} replayed", self.replayed),
         }
     }
 

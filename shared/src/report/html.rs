@@ -137,7 +137,7 @@ fn home_tiles(report: &Report) -> Markup {
 }
 
 fn writable(report: &Report) -> Markup {
-    let Measured { writable_seconds, writable_estimated_seconds, .. } = &report.measured;
+    let Measured { writable_seconds, writable_estimated_seconds, restored_seconds, .. } = &report.measured;
     html! {
         @if !writable_seconds.is_empty() {
             h2 { "From the promotion's call to writable" }
@@ -145,6 +145,15 @@ fn writable(report: &Report) -> Markup {
                 tr { th { "database" } th { "took" } th { "the last good drill before took" } }
                 @for (name, took) in writable_seconds {
                     tr { td { (name) } td { (seconds(*took)) } td { (writable_estimated_seconds.get(name).map_or("unknown".to_owned(), |took| seconds(*took))) } }
+                }
+            } }
+        }
+        @if !restored_seconds.is_empty() {
+            h2 { "From the restore's request to writable" }
+            div .card { table {
+                tr { th { "database" } th { "took" } th { "" } }
+                @for (name, took) in restored_seconds {
+                    tr { td { (name) } td { (seconds(*took)) } td { "restored from a snapshot of the replica: it says nothing of a promotion" } }
                 }
             } }
         }

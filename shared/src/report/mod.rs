@@ -6,6 +6,7 @@
 mod home;
 mod html;
 mod readiness;
+mod restored;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::state::{CopyComparison, Snapshot};
 pub use home::RowsLeft;
 pub use html::page;
 pub use readiness::{ReadinessReport, readiness_page};
-pub use windows::Window;
+pub use windows::{Window, closed_since};
 
 const ROWS_UNKNOWN: &str = "how many rows were lost: that is counted when the old primary can be read again";
 
@@ -88,6 +89,10 @@ pub struct Measured {
     /// The same, as the last good drill before this run measured it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub writable_estimated_seconds: BTreeMap<String, f64>,
+    /// From the request of each restore, of a drill's copy that is no replica, until it was seen to take writes; by the database's name. It
+    /// estimates no promotion.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restored_seconds: BTreeMap<String, f64>,
     /// How long a failback's writes paused, until users were home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_pause_seconds: Option<f64>,
@@ -240,6 +245,7 @@ fn measured(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Measured {
             .map(|(name, took)| (name.clone(), *took))
             .collect(),
         writable_seconds: took,
+        restored_seconds: restored::seconds(progress, run),
         write_pause_seconds: write_pause(progress, run).map(|paused| paused.as_secs_f64()),
         windows: windows::windows(plan, snapshot, run),
         lost: None,
@@ -271,6 +277,7 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
                 database.replica
             ));
         }
+        not_proven.extend(restored::not_proven(&snapshot.progress));
         for Comparison { database, equal, said, left_out } in comparisons(plan, snapshot) {
             if equal.is_none() {
                 not_proven.push(format!("that the copy of {database} has the replica's rows: {said}"));
@@ -329,7 +336,9 @@ fn milestones(snapshot: &Snapshot, run: &Run) -> Vec<(String, Timestamp)> {
     for (name, copy) in &progress.promotion.copies {
         all.push((format!("{name}: copy available"), copy.available_at));
         all.push((format!("{name}: copy compared"), progress.rotation.rehearsal.compared.get(name).and_then(|seen| seen.ended_at)));
-        all.push((format!("{name}: copy promoted"), copy.promoted_at));
+        all.push((format!("{name}: snapshot requested"), copy.snapshot_asked_at));
+        all.push((format!("{name}: restore requested"), copy.restore_asked_at));
+        all.push((format!("{name}: copy {}", if copy.is_restored() { "restored" } else { "promoted" }), copy.promoted_at));
     }
     all.extend(progress.rotation.proven.iter().map(|(name, at)| (format!("{name}: proven writable"), Some(*at))));
     all.extend(progress.rotation.rehearsal.proven.iter().map(|(name, at)| (format!("{name}: copy proven writable"), Some(*at))));
@@ -370,7 +379,7 @@ fn resources(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Resource> {
         rows.push(bar(
             format!("copy of {name}"),
             "promote-replica",
-            copy.requested_at,
+            copy.snapshot_asked_at.or(copy.requested_at),
             copy.promoted_at,
             copy.failed.as_deref().unwrap_or(&copy.instance),
         ));

@@ -39,6 +39,15 @@ pub(super) fn windows(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Window
         .collect()
 }
 
+/// The secrets whose window was open when the report was written, and is not any more: the report lacks its end.
+pub fn closed_since(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Window> {
+    let open = &snapshot.progress.drill.open_windows;
+    let closed: Vec<Window> =
+        windows(plan, snapshot, run).into_iter().filter(|window| open.contains(&window.secret) && window.until.is_some()).collect();
+    // All at once: a report that is written again and again is read by nobody.
+    if closed.len() == open.len() { closed } else { Vec::new() }
+}
+
 /// A rotation that was given up is over with the login of what was put in its place.
 fn over(step: &SecretStep) -> Option<Timestamp> {
     step.rotated_at.or(step.tested_at.filter(|_| step.failed.is_some()))

@@ -139,15 +139,27 @@ pub struct FrozenLag {
 #[serde(default)]
 pub struct CopyStep {
     pub instance: String,
+    /// When the snapshot was first asked for that the copy is restored from; `None`: it is a replica of the replica.
+    pub snapshot_asked_at: Option<Timestamp>,
+    /// When that snapshot was there, and its restore first asked for.
+    pub restore_asked_at: Option<Timestamp>,
     pub requested_at: Option<Timestamp>,
     pub available_at: Option<Timestamp>,
     /// When its promotion was first due: from here on a failover would have waited.
     pub promote_asked_at: Option<Timestamp>,
     pub promote_called_at: Option<Timestamp>,
+    /// A restored one was never a replica: it is a writer from when it is available.
     pub promoted_at: Option<Timestamp>,
     pub endpoint: Option<Endpoint>,
     /// Why the rehearsal of this database was given up.
     pub failed: Option<String>,
+}
+
+impl CopyStep {
+    /// From a snapshot of the replica, and no replica of it.
+    pub fn is_restored(&self) -> bool {
+        self.snapshot_asked_at.is_some()
+    }
 }
 
 /// rotate-secret's. What was rehearsed on copies never counts for the real ones: a drill can become a failover.
@@ -268,6 +280,9 @@ pub struct DrillProgress {
     pub validated_at: Option<Timestamp>,
     /// Where the report lies.
     pub report: Option<String>,
+    /// Secrets of a single user that were still being rotated when it was written: it is written again once that is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open_windows: Vec<String>,
     pub passed: Option<bool>,
 }
 

@@ -1,13 +1,11 @@
 //! RDS in memory: replicas that lag, promotions and copies that take their time, an old writer in a Region that may be dark.
 //!
-//! ```text
-//! promote       available 2 s ─► modifying ─► 20 s rebooting ─► 40 s available, no source
-//! create_copy   creating 60 s ─► available; the source is backing-up meanwhile
-//! modify        modifying 30 s ─► available; a parameter group is `applying` meanwhile, and `pending-reboot` without a change of class
-//! restart       rebooting 20 s ─► available, the parameter group in force
-//! ```
-//! What a failback does in both Regions is in `home`, Aurora's clusters in `global`, the rows that instances hold in [`crate::data`].
+//! What a promotion or a change does in its time is in `changes`, a drill's copies in `copies`, what a failback does in both Regions in `home`,
+//! Aurora's clusters in `global`, the rows that instances hold in [`crate::data`]; what a test sets and sees without a call in `controls`.
 
+mod changes;
+mod controls;
+mod copies;
 mod global;
 mod home;
 mod proxy;
@@ -20,11 +18,12 @@ use jiff::{SignedDuration, Timestamp};
 use relight::clock::Clock;
 use relight::plan::Plan;
 use relight::ports::{
-    CallError, CopyId, CopyOf, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, ParameterGroup, PrimaryId, Proxy,
-    ProxyId, Quota, RebuiltOf, Removal, ReplicaId, Snapshotted, Why,
+    CallError, CopyId, CopyOf, CopySnapshot, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, ParameterGroup,
+    PrimaryId, Proxy, ProxyId, Quota, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, Why,
 };
 use relight::state::{Endpoint, Place, ReplicaShape};
 
+use self::changes::Later;
 use crate::Calls;
 use crate::data::Data;
 
@@ -37,20 +36,6 @@ pub enum LagFeed {
     Series(Vec<LagSample>),
     /// No sample at all.
     Missing,
-}
-
-/// Something that RDS does later by itself.
-#[derive(Debug, Clone)]
-enum Later {
-    Status(&'static str),
-    Promoted,
-    Retention(u32),
-    Class(String),
-    MultiAz(bool),
-    Parameters(&'static str),
-    Removed,
-    /// Under its new name from here on.
-    Renamed(String),
 }
 
 #[derive(Debug, Clone)]
@@ -73,6 +58,8 @@ struct Rds {
     primary: BTreeMap<String, Held>,
     /// Snapshots by Region and name, with when they are available.
     snapshots: BTreeMap<(Place, String), Timestamp>,
+    /// The snapshots that copies are restored from, by the copies' names.
+    copy_snapshots: BTreeMap<String, copies::HeldSnapshot>,
     /// Hosts that were renamed, old and new, for whoever keeps users by host.
     renamed: Vec<(String, String)>,
     /// Aurora's global clusters by their names.
@@ -85,6 +72,8 @@ struct Rds {
     creation: SignedDuration,
     /// A row, by table and key, that no disposable copy has.
     copies_lack: Option<(String, String)>,
+    /// Snapshots for copies come to nothing.
+    snapshots_fail: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -134,6 +123,7 @@ impl DatabaseWorld {
             standby: plan.databases.iter().map(|database| (database.replica.clone(), replica(database))).collect(),
             primary: plan.databases.iter().map(|database| (database.primary.clone(), writer(database))).collect(),
             snapshots: BTreeMap::new(),
+            copy_snapshots: BTreeMap::new(),
             renamed: Vec::new(),
             most_instances: 40,
             lag: BTreeMap::new(),
@@ -141,78 +131,12 @@ impl DatabaseWorld {
             promotion: SignedDuration::from_secs(40),
             creation: SignedDuration::from_secs(60),
             copies_lack: None,
+            snapshots_fail: false,
         };
         for database in plan.databases.iter().filter(|database| database.is_global()) {
             rds.add_global(plan, database);
         }
         DatabaseWorld { calls, clock, rds: Rc::new(RefCell::new(rds)) }
-    }
-
-    /// What `ReplicaLag` answers from now on.
-    pub fn set_most_instances(&self, most: usize) {
-        self.rds.borrow_mut().most_instances = most;
-    }
-
-    pub fn set_lag(&self, instance: &str, feed: LagFeed) {
-        self.rds.borrow_mut().lag.insert(instance.to_owned(), feed);
-    }
-
-    /// Changes an instance of the standby Region as somebody else would have.
-    pub fn change(&self, instance: &str, change: impl FnOnce(&mut Instance)) {
-        self.settle();
-        change(&mut self.rds.borrow_mut().standby.get_mut(instance).expect("the world has the instance").instance);
-    }
-
-    /// Removes an instance of the standby Region as somebody else would have.
-    pub fn lose(&self, instance: &str) {
-        self.rds.borrow_mut().standby.remove(instance);
-    }
-
-    /// How long a promotion takes from now on.
-    pub fn set_promotion(&self, takes: SignedDuration) {
-        self.rds.borrow_mut().promotion = takes;
-    }
-
-    /// How long the creation of a copy takes from now on.
-    pub fn set_creation(&self, takes: SignedDuration) {
-        self.rds.borrow_mut().creation = takes;
-    }
-
-    /// Every disposable copy lacks this row from now on.
-    pub fn spoil_copies(&self, table: &str, key: &str) {
-        self.rds.borrow_mut().copies_lack = Some((table.to_owned(), key.to_owned()));
-    }
-
-    /// An instance of the standby Region as it stands.
-    pub fn instance(&self, instance: &str) -> Option<Instance> {
-        self.settle();
-        self.rds.borrow().standby.get(instance).map(|held| held.instance.clone())
-    }
-
-    /// Names of all instances of the standby Region.
-    pub fn instances(&self) -> Vec<String> {
-        self.settle();
-        self.rds.borrow().standby.keys().cloned().collect()
-    }
-
-    /// How often a promotion of the instance was begun.
-    pub fn promotions(&self, instance: &str) -> usize {
-        self.rds.borrow().standby.get(instance).map_or(0, |held| held.promotions)
-    }
-
-    /// How often a restart of the instance was begun.
-    pub fn restarts(&self, instance: &str) -> usize {
-        self.rds.borrow().standby.get(instance).map_or(0, |held| held.restarts)
-    }
-
-    /// Whether the instance takes writes.
-    pub fn is_writer(&self, instance: &str) -> bool {
-        self.instance(instance).is_some_and(|instance| instance.is_promoted())
-    }
-
-    /// The security groups of a writer in the primary Region, whether or not the Region is dark.
-    pub fn primary_groups(&self, instance: &str) -> Vec<String> {
-        self.rds.borrow().primary.get(instance).map(|held| held.instance.security_groups.clone()).unwrap_or_default()
     }
 
     /// Lets everything happen that is due, in both Regions.
@@ -266,74 +190,6 @@ impl DatabaseWorld {
             Ok(rds.of(place).get(instance).filter(|held| !held.is_cluster()).map(|held| held.instance.clone()))
         })
     }
-
-    fn promote_any(&self, place: Place, instance: &str, retention: Option<u32>) -> Result<(), CallError> {
-        self.call_in(place, "rds:PromoteReadReplica", instance, |rds, now| {
-            let takes = rds.promotion;
-            let held = rds.held_in(place, instance)?;
-            if held.instance.source.is_none() {
-                return Err(state(instance, "is not a read replica"));
-            }
-            held.expect_available(instance)?;
-            held.promotions += 1;
-            if let Some(days) = retention {
-                held.instance.pending_backup_retention = Some(days);
-                held.later.push((now + takes, Later::Retention(days)));
-            }
-            held.later.push((now + SignedDuration::from_secs(2).min(takes), Later::Status("modifying")));
-            held.later.push((now + takes / 2, Later::Status("rebooting")));
-            held.later.push((now + takes, Later::Promoted));
-            held.later.push((now + takes, Later::Parameters("in-sync")));
-            held.later.push((now + takes, Later::Status("available")));
-            Ok(())
-        })
-    }
-    fn modify_any(&self, place: Place, instance: &str, change: &InstanceChange) -> Result<(), CallError> {
-        self.call_in(place, "rds:ModifyDBInstance", instance, |rds, now| {
-            let held = rds.held_in(place, instance)?;
-            held.expect_available(instance)?;
-            let takes = SignedDuration::from_secs(30);
-            let InstanceChange { backups, deletion_protection, multi_az, class, parameter_group } = change.clone();
-            held.instance.deletion_protection = deletion_protection.unwrap_or(held.instance.deletion_protection);
-            let restarts = class.is_some();
-            let mut then = Vec::new();
-            if let Some(days) = backups {
-                held.instance.pending_backup_retention = Some(days);
-                then.push(Later::Retention(days));
-            }
-            if let Some(on) = multi_az {
-                held.instance.pending_multi_az = Some(on);
-                then.push(Later::MultiAz(on));
-            }
-            if let Some(class) = class {
-                held.instance.pending_class = Some(class.clone());
-                then.push(Later::Class(class));
-            }
-            if let Some(name) = parameter_group {
-                held.instance.parameter_group = Some(ParameterGroup { name, status: "applying".to_owned() });
-                then.push(Later::Parameters(if restarts { "in-sync" } else { "pending-reboot" }));
-            }
-            // Deletion protection alone counts at once.
-            if !then.is_empty() {
-                held.later.push((now + SignedDuration::from_secs(1), Later::Status("modifying")));
-                held.later.extend(then.into_iter().map(|later| (now + takes, later)));
-                held.later.push((now + takes, Later::Status("available")));
-            }
-            Ok(())
-        })
-    }
-
-    fn restart_any(&self, place: Place, instance: &str) -> Result<(), CallError> {
-        self.call_in(place, "rds:RebootDBInstance", instance, |rds, now| {
-            let held = rds.held_in(place, instance)?;
-            held.expect_available(instance)?;
-            held.restarts += 1;
-            held.later.push((now + SignedDuration::from_secs(1), Later::Status("rebooting")));
-            held.later.push((now + SignedDuration::from_secs(20), Later::Parameters("in-sync")));
-            held.later.push((now + SignedDuration::from_secs(20), Later::Status("available")));
-            Ok(())
-        })
-    }
 }
 
 impl Rds {
@@ -359,43 +215,6 @@ impl Rds {
         self.renamed.push((endpoint(place, name).host, endpoint(place, &to).host));
         held.instance.endpoint = Some(endpoint(place, &to));
         self.of(place).insert(to, held);
-    }
-}
-
-impl Held {
-    fn become_(&mut self, later: Later) {
-        match later {
-            Later::Status(status) => self.instance.status = status.to_owned(),
-            Later::Promoted => {
-                self.instance.source = None;
-                self.instance.replication.clear();
-            }
-            Later::Retention(days) => {
-                self.instance.backup_retention = days;
-                self.instance.pending_backup_retention = None;
-            }
-            Later::Class(class) => {
-                self.instance.class = class;
-                self.instance.pending_class = None;
-            }
-            Later::MultiAz(on) => {
-                self.instance.multi_az = on;
-                self.instance.pending_multi_az = None;
-            }
-            Later::Parameters(status) => {
-                if let Some(group) = &mut self.instance.parameter_group {
-                    group.status = status.to_owned();
-                }
-            }
-            Later::Removed | Later::Renamed(_) => {}
-        }
-    }
-
-    fn expect_available(&self, instance: &str) -> Result<(), Why> {
-        match self.instance.is_available() && self.later.is_empty() {
-            true => Ok(()),
-            false => Err(state(instance, &format!("is {}", self.instance.status))),
-        }
     }
 }
 
@@ -463,49 +282,23 @@ impl Database for DatabaseWorld {
     }
 
     async fn create_copy(&self, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
-        self.call("rds:CreateDBInstanceReadReplica", copy.as_str(), |rds, now| {
-            let takes = rds.creation;
-            let source = rds.held(of.source.as_str())?;
-            if source.instance.backup_retention == 0 {
-                return Err(state(of.source.as_str(), "has no automated backups"));
-            }
-            let like = source.instance.clone();
-            if rds.standby.contains_key(copy.as_str()) {
-                return Ok(());
-            }
-            let source = rds.held(of.source.as_str())?;
-            source.expect_available(of.source.as_str())?;
-            source.instance.status = "backing-up".to_owned();
-            source.instance.read_replicas.push(copy.as_str().to_owned());
-            source.later.push((now + takes * 3 / 4, Later::Status("available")));
-            let made = Held {
-                instance: Instance {
-                    status: "creating".to_owned(),
-                    source: Some(of.source.as_str().to_owned()),
-                    replication: vec!["replicating".to_owned()],
-                    endpoint: Some(endpoint(Place::Standby, copy.as_str())),
-                    backup_retention: 0,
-                    security_groups: of.security_groups.to_vec(),
-                    read_replicas: Vec::new(),
-                    multi_az: false,
-                    deletion_protection: false,
-                    ..like
-                },
-                data: Data::default(),
-                stalled: false,
-                born_of: None,
-                plan_tag: Some(of.plan.to_owned()),
-                later: vec![(now + takes, Later::Status("available"))],
-                promotions: 0,
-                restarts: 0,
-            };
-            rds.standby.insert(copy.as_str().to_owned(), made);
-            Ok(())
-        })
+        self.make_copy(copy, of)
     }
 
     async fn copy(&self, copy: &CopyId) -> Result<Option<Instance>, CallError> {
         self.describe(copy.as_str())
+    }
+
+    async fn snapshot_for_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
+        self.take_snapshot(copy, of)
+    }
+
+    async fn copy_snapshot(&self, copy: &CopyId) -> Result<Option<CopySnapshot>, CallError> {
+        self.look_at_snapshot(copy)
+    }
+
+    async fn restore_copy(&self, copy: &CopyId, of: &SnapshotOf<'_>) -> Result<(), CallError> {
+        self.restore(copy, of)
     }
 
     async fn promote_copy(&self, copy: &CopyId) -> Result<(), CallError> {
@@ -513,24 +306,11 @@ impl Database for DatabaseWorld {
     }
 
     async fn remove_copy(&self, copy: &CopyId) -> Result<Removal, CallError> {
-        self.call("rds:DeleteDBInstance", copy.as_str(), |rds, now| {
-            let Some(held) = rds.standby.get_mut(copy.as_str()) else { return Ok(Removal::Gone) };
-            if held.instance.status != "deleting" {
-                held.instance.status = "deleting".to_owned();
-                held.later = vec![(now + SignedDuration::from_secs(30), Later::Removed)];
-                for other in rds.standby.values_mut() {
-                    other.instance.read_replicas.retain(|replica| replica != copy.as_str());
-                }
-            }
-            Ok(Removal::Underway)
-        })
+        self.remove(copy)
     }
 
     async fn copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError> {
-        self.call("rds:DescribeDBInstances", "", |rds, _| {
-            let ours = rds.standby.iter().filter(|(_, held)| held.plan_tag.as_deref() == Some(plan));
-            Ok(ours.filter_map(|(name, _)| CopyId::named(name)).collect())
-        })
+        self.copies_of(plan)
     }
 
     async fn fence(&self, instance: &PrimaryId, security_group: &str) -> Result<Fenced, CallError> {

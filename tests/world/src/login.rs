@@ -278,6 +278,7 @@ impl Login for LoginWorld {
                 committed_at: data.committed_at,
                 beat_at: data.beat_at,
                 level_at: None,
+                ..Reached::default()
             })
         })
     }

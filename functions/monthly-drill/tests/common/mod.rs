@@ -81,7 +81,11 @@ impl Scene {
     }
 
     pub(crate) fn new(mode: Mode, phase: Phase) -> Scene {
-        let scene = Scene::peace();
+        Scene::with_plan(PLAN, mode, phase)
+    }
+
+    pub(crate) fn with_plan(plan: &str, mode: Mode, phase: Phase) -> Scene {
+        let scene = Scene::of(World::with_plan(plan));
         let now = scene.world.now();
         let run = Run {
             id: RunId::new(mode, now),

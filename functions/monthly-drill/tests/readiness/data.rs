@@ -85,9 +85,9 @@ async fn a_mariadb_without_a_heartbeat_tells_nothing_of_what_is_still_on_its_way
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_no_drill_can_copy() {
+async fn a_replica_whose_copy_a_drill_restores_from_a_snapshot() {
     let without = |world: &World| world.database.change("orders-replica", |instance| instance.backup_retention = 0);
-    only(without, Warning, "database/orders", "has no backups", "--backup-retention-period 1").await;
+    only(without, Warning, "database/orders", "from a snapshot, which takes longer", "--backup-retention-period 1").await;
     let old = |world: &World| world.database.change("orders-replica", |instance| instance.engine_version = "13.14".to_owned());
     only(old, Warning, "database/orders", "PostgreSQL 13.14", "14.1 or later").await;
 }

@@ -33,6 +33,31 @@ async fn what_the_journal_lost_is_found_by_its_tag_and_what_is_another_plans_sta
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_that_was_restored_goes_and_then_its_snapshot_before_the_drill_closes() {
+    for owed in [true, false] {
+        let mut scene = Scene::raised(Mode::Drill, Phase::Restoring).await;
+        let copy = scene.make_restored_copy("shop", true, owed).await.to_string();
+        let other = scene.make_restored_copy("blog", true, false).await.to_string();
+        scene.tick().await;
+        assert_eq!(scene.standing().snapshots.len(), 2, "the instance goes first");
+        scene.nudge().await;
+        let standing = scene.standing();
+        assert!(!standing.instances.contains(&copy) && standing.instances.contains(&other), "owed: {owed}: {standing:?}");
+        assert_eq!((standing.snapshots, scene.phase()), (vec![other], Phase::Closed), "owed: {owed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_nothing_was_restored_from_goes_whether_it_is_owed_or_the_journal_lost_it() {
+    for owed in [true, false] {
+        let mut scene = Scene::raised(Mode::Drill, Phase::Restoring).await;
+        scene.make_restored_copy("shop", false, owed).await;
+        scene.nudge().await;
+        assert_eq!((scene.standing().snapshots, scene.phase()), (Vec::new(), Phase::Closed), "owed: {owed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_peace_it_is_looked_for_every_six_hours_and_what_is_owed_is_left_until_it_is_due() {
     for serving in [Place::Primary, Place::Standby] {
         let mut scene = Scene::raised(Mode::Drill, Phase::Holding).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use relight::nudge::NudgeError;
 use relight::plan::Plan;
-use relight::ports::{CopyId, CopyOf, Database, DisposableName, GroupState, ReplicaId, Secrets, ServiceState, Stage};
+use relight::ports::{CopyId, CopyOf, Database, DisposableName, GroupState, ReplicaId, Secrets, ServiceState, SnapshotOf, Stage};
 use relight::run::{Mode, Phase, Run, RunId, Words};
 use relight::say::Answer;
 use relight::state::{Head, Key, Obligation, Owed, Snapshot};
@@ -66,6 +66,7 @@ pub(crate) struct Standing {
     pub(crate) service: Option<ServiceState>,
     pub(crate) group: Option<GroupState>,
     pub(crate) instances: Vec<String>,
+    pub(crate) snapshots: Vec<String>,
     pub(crate) secrets: Vec<String>,
 }
 
@@ -143,6 +144,24 @@ impl Scene {
         copy
     }
 
+    /// One that is restored from its snapshot, which is available; whether the restore was begun, too.
+    pub(crate) async fn make_restored_copy(&self, plan: &str, restored: bool, owed: bool) -> CopyId {
+        let run = self.snapshot().head.run.expect("a run").id;
+        let copy = CopyId::of(plan, &run, "orders");
+        let database = Plan::stored(PLAN).expect("a plan").databases.remove(0);
+        let of = SnapshotOf { source: &ReplicaId::of(&database), plan, run: &run };
+        self.world.database.snapshot_for_copy(&copy, &of).await.expect("a snapshot");
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        if restored {
+            self.world.database.restore_copy(&copy, &of).await.expect("a copy");
+            tokio::time::sleep(Duration::from_secs(90)).await;
+        }
+        if owed {
+            self.owe(Owed::Copy { instance: copy.to_string() });
+        }
+        copy
+    }
+
     /// A disposable secret that rotate-secret made, owed or forgotten.
     pub(crate) async fn make_secret(&self, owed: bool) -> String {
         let run = self.snapshot().head.run.expect("a run").id;
@@ -210,6 +229,7 @@ fn standing(world: &World) -> Standing {
         service: world.compute.service("shop", "web"),
         group: world.compute.group("workers"),
         instances: world.database.instances(),
+        snapshots: world.database.copy_snapshots(),
         secrets: world.secrets.names(),
     }
 }

@@ -8,27 +8,19 @@ use aws_sdk_rds::Client;
 use aws_sdk_rds::operation::create_db_instance_read_replica::builders::CreateDBInstanceReadReplicaFluentBuilder;
 use aws_sdk_rds::types::{DbInstance, Tag};
 
-use super::{CREATE, DESCRIBE, MODIFY, PLAN_TAG, RUN_TAG, instance};
+use super::{CREATE, DESCRIBE, MODIFY, PLAN_TAG, RUN_TAG, SNAPSHOT, SNAPSHOTS, instance, snapshot};
 use crate::aws::failed;
 use crate::ports::{CallError, LeftId, Snapshotted, Why};
 use crate::run::RunId;
 use crate::state::ReplicaShape;
 
-const SNAPSHOT: &str = "rds:CreateDBSnapshot";
-const SNAPSHOTS: &str = "rds:DescribeDBSnapshots";
 /// The key that each Region has by itself, where nothing tells of another.
 const DEFAULT_KEY: &str = "alias/aws/rds";
 /// What AWS itself sets, and nobody else may.
 const RESERVED: &str = "aws:";
 
 pub(super) async fn last_snapshot(rds: &Client, left: &LeftId) -> Result<Snapshotted, CallError> {
-    let found = rds.describe_db_snapshots().db_snapshot_identifier(left.as_str()).send().await.map_err(failed(SNAPSHOTS));
-    let found = match found {
-        Ok(answer) => answer.db_snapshots.unwrap_or_default().into_iter().next(),
-        Err(CallError { why: Why::NotFound(_), .. }) => None,
-        Err(error) => return Err(error),
-    };
-    match found.as_ref().map(|snapshot| snapshot.status().unwrap_or_default()) {
+    match snapshot::describe(rds, left.as_str()).await?.as_ref().map(|found| found.status().unwrap_or_default()) {
         Some("available") => return Ok(Snapshotted::Done),
         Some("failed") => {
             let why = format!("the snapshot {left} in {} has failed; delete it, and it is taken again", left.region());

@@ -10,6 +10,7 @@ use aws_types::region::Region;
 use aws_types::sdk_config::{SdkConfig, SharedCredentialsProvider};
 
 mod cluster;
+mod copies;
 mod home;
 mod proxy;
 
@@ -285,92 +286,6 @@ async fn a_restart_is_no_failover_and_is_sent_once_whether_or_not_it_was_answere
     let (database, http) = adapter_that_retries(vec![error(500, "InternalFailure", "failed"), answered("RebootDBInstance")], retries);
     assert!(matches!(database.restart(&replica()).await.expect_err("no answer that tells").why, Why::Unanswered(_)));
     assert_eq!(http.actual_requests().count(), 1);
-}
-
-#[tokio::test]
-async fn a_copy_is_made_where_its_source_stands_with_its_groups_and_our_tags() {
-    let (database, http) = adapter(vec![answered("CreateDBInstanceReadReplica")]);
-    let (source, groups, run) = (replica(), ["sg-0a1".to_owned()], run());
-    database.create_copy(&copy(), &CopyOf { source: &source, security_groups: &groups, plan: "shop", run: &run }).await.expect("taken");
-    let (_, body) = sent(&http, 0);
-    for part in [
-        "Action=CreateDBInstanceReadReplica",
-        &format!("DBInstanceIdentifier={}", copy()),
-        "SourceDBInstanceIdentifier=orders-replica",
-        "VpcSecurityGroupIds.VpcSecurityGroupId.1=sg-0a1",
-        "Tags.Tag.1.Key=relight%3Aplan&Tags.Tag.1.Value=shop",
-        "Tags.Tag.2.Key=relight%3Arun&Tags.Tag.2.Value=drill-20260105T000500Z",
-        "DeletionProtection=false",
-    ] {
-        assert!(body.contains(part), "{part} in {body}");
-    }
-}
-
-#[tokio::test]
-async fn a_copy_that_is_there_already_is_ours() {
-    let (database, _) = adapter(vec![error(400, "DBInstanceAlreadyExists", "DB instance already exists")]);
-    let (source, run) = (replica(), run());
-    database.create_copy(&copy(), &CopyOf { source: &source, security_groups: &[], plan: "shop", run: &run }).await.expect("ours");
-}
-
-#[tokio::test]
-async fn a_full_quota_does_not_pass_by_itself() {
-    let (database, _) = adapter(vec![error(400, "InstanceQuotaExceeded", "quota")]);
-    let (source, run) = (replica(), run());
-    let of = CopyOf { source: &source, security_groups: &[], plan: "shop", run: &run };
-    assert!(!database.create_copy(&copy(), &of).await.expect_err("refused").passes());
-}
-
-#[tokio::test]
-async fn a_copy_is_promoted_without_backups() {
-    let (database, http) = adapter(vec![answered("PromoteReadReplica")]);
-    database.promote_copy(&copy()).await.expect("taken");
-    let (_, body) = sent(&http, 0);
-    assert!(body.contains(&format!("DBInstanceIdentifier={}", copy())) && body.contains("BackupRetentionPeriod=0"), "{body}");
-}
-
-/// An instance as the listing shows it.
-fn listed(name: &str, status: &str, plan: Option<&str>) -> String {
-    let tags = plan.map_or_else(String::new, |plan| format!("<TagList><Tag><Key>relight:plan</Key><Value>{plan}</Value></Tag></TagList>"));
-    format!("<DBInstance><DBInstanceIdentifier>{name}</DBInstanceIdentifier><DBInstanceStatus>{status}</DBInstanceStatus>{tags}</DBInstance>")
-}
-
-#[tokio::test]
-async fn a_copy_is_deleted_with_its_backups_and_without_a_snapshot() {
-    let (database, http) = adapter(vec![described(&listed(copy().as_str(), "available", Some("shop"))), answered("DeleteDBInstance")]);
-    assert_eq!(database.remove_copy(&copy()).await.expect("asked"), Removal::Underway);
-    let (_, body) = sent(&http, 1);
-    for part in ["Action=DeleteDBInstance", copy().as_str(), "SkipFinalSnapshot=true", "DeleteAutomatedBackups=true"] {
-        assert!(body.contains(part), "{part} in {body}");
-    }
-}
-
-#[tokio::test]
-async fn a_copy_on_its_way_out_is_only_looked_at_until_it_is_gone() {
-    let gone = error(404, "DBInstanceNotFound", "gone");
-    let (database, http) = adapter(vec![described(&listed(copy().as_str(), "deleting", Some("shop"))), gone]);
-    assert_eq!(database.remove_copy(&copy()).await.expect("asked"), Removal::Underway);
-    assert_eq!(database.remove_copy(&copy()).await.expect("asked"), Removal::Gone);
-    assert_eq!(http.actual_requests().count(), 2);
-}
-
-#[tokio::test]
-async fn an_instance_without_our_tag_is_never_deleted() {
-    let (database, http) = adapter(vec![described(&listed(copy().as_str(), "available", None))]);
-    let refused = database.remove_copy(&copy()).await.expect_err("refused").to_string();
-    assert!(refused.contains("carries no tag relight:plan"), "{refused}");
-    assert_eq!(http.actual_requests().count(), 1);
-}
-
-#[tokio::test]
-async fn a_plan_s_copies_are_found_by_name_and_tag_over_all_pages() {
-    let first = format!("{}{}", listed("relight-drill-a-1", "available", Some("shop")), listed("relight-drill-b-2", "available", Some("blog")));
-    let second = format!("{}{}", listed("orders-replica", "available", Some("shop")), listed("relight-drill-c-3", "creating", Some("shop")));
-    let page = String::from_utf8(described(&first).1).expect("text").replace("</DBInstances>", "</DBInstances><Marker>next</Marker>");
-    let (database, http) = adapter(vec![ok(&page), described(&second)]);
-    let copies = database.copies("shop").await.expect("listed");
-    assert_eq!(copies.iter().map(CopyId::as_str).collect::<Vec<_>>(), ["relight-drill-a-1", "relight-drill-c-3"]);
-    assert!(sent(&http, 1).1.contains("Marker=next"));
 }
 
 /// The old writer with its groups, each with its status.

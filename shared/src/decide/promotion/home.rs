@@ -333,7 +333,7 @@ fn replicates(instance: &Instance, name: &str) -> bool {
     instance.source.as_deref().is_some_and(|source| source.rsplit(':').next() == Some(name))
 }
 
-/// A replica needs a day's backups, else no drill can copy it.
+/// A replica needs a day's backups, else a drill cannot promote a copy of it.
 fn replica_retention(memory: &Memory, database: &Database) -> u32 {
     memory.replicas.get(&database.name).map_or(1, |shape| shape.backup_retention).clamp(1, 35)
 }

@@ -1,5 +1,11 @@
-//! The drill's rehearsal: a disposable replica of the replica is made, compared, promoted and thrown away. The real replica
-//! is read and copied, never changed.
+//! The drill's rehearsal: a disposable copy of the replica is made and thrown away. The real replica is read and copied, never changed.
+//!
+//! ```text
+//! copy owed ─┬─► a replica of the replica ─► compared ─► promoted ───────────────────────────────┬─► proven, and removed by scale-down
+//!            └─► a snapshot of it, where RDS makes no replica of it ─► restored, a writer at once ┘
+//! ```
+//! The second way shows that the data come up and open, and nothing of a promotion: neither its time, nor that the copy is equal to the replica
+//! at a position, which a snapshot is not.
 //!
 //! A rehearsal that is not possible is given up with its reason and the drill goes on: what it proves, it proves without.
 
@@ -8,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Busy, Readiness, readiness};
 use crate::decide::Decision;
 use crate::plan::{Database, Plan};
-use crate::ports::{CopyId, Instance};
+use crate::ports::{CopyId, CopySnapshot, Instance};
 use crate::run::Run;
 use crate::state::CopyStep;
 
@@ -21,6 +27,8 @@ pub struct Rehearsal<'a> {
     pub step: &'a CopyStep,
     pub replica: Option<&'a Instance>,
     pub copy: Option<&'a Instance>,
+    /// What the copy is restored from; looked for once it was asked for.
+    pub snapshot: Option<CopySnapshot>,
     /// Some copy of this drill is still to be compared with its replica; promoted, it could not be any more.
     pub comparing: bool,
     pub now: Timestamp,
@@ -30,23 +38,37 @@ pub struct Rehearsal<'a> {
 pub enum CopyMove {
     /// To be owed before it is called.
     Create(CopyId),
+    /// To be owed before it is called, as well.
+    Snapshot {
+        copy: CopyId,
+        why: NotCopied,
+    },
+    /// The snapshot is there.
+    Restore(CopyId),
     /// It is there although the answer to its creation was lost.
     Created,
     Available,
     Promote(CopyId),
+    /// It is seen to be a writer.
     Promoted,
 }
 
 /// What is due for one database. A refusal gives its rehearsal up.
 pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Decision<CopyMove, RehearsalWait, GivenUp> {
-    let Rehearsal { plan, run, database, step, replica, copy, comparing, now } = *rehearsal;
+    let Rehearsal { plan, run, database, step, replica, copy, snapshot, comparing, now } = *rehearsal;
     if step.failed.is_some() || step.promoted_at.is_some() {
         return Decision::Done;
     }
     let id = CopyId::of(&plan.name, &run.id, &database.name);
     let decision = match (step.requested_at, copy) {
         (None, Some(_)) => Decision::Act(vec![CopyMove::Created]),
-        (None, None) => copyable(database, replica).unwrap_or(Decision::Act(vec![CopyMove::Create(id)])),
+        (None, None) => match snapshot.filter(|_| step.is_restored()) {
+            Some(CopySnapshot::Underway) => Decision::Wait(RehearsalWait::Snapshotting { copy: id }),
+            Some(CopySnapshot::Available) => Decision::Act(vec![CopyMove::Restore(id)]),
+            Some(CopySnapshot::Failed) => Decision::Refuse(GivenUp::SnapshotFailed { copy: id, replica: database.replica.clone() }),
+            // Also where one was asked for and nothing came of it: the replica may have become one that is copied.
+            None => begin(database, replica, id),
+        },
         (Some(_), None) => Decision::Wait(RehearsalWait::NotSeen { copy: id }),
         (Some(_), Some(copy)) => follow(step, id, copy, comparing),
     };
@@ -73,20 +95,28 @@ fn follow(step: &CopyStep, id: CopyId, copy: &Instance, comparing: bool) -> Deci
     }
 }
 
-/// Why the replica can't be copied now; nothing where it can.
-fn copyable(database: &Database, replica: Option<&Instance>) -> Option<Decision<CopyMove, RehearsalWait, GivenUp>> {
+/// A copy of a replica that has none yet, in the way that RDS has for it.
+fn begin(database: &Database, replica: Option<&Instance>, copy: CopyId) -> Decision<CopyMove, RehearsalWait, GivenUp> {
     let name = || database.replica.clone();
-    let Some(replica) = replica else { return Some(Decision::Refuse(GivenUp::NoReplica { replica: name() })) };
+    let Some(replica) = replica else { return Decision::Refuse(GivenUp::NoReplica { replica: name() }) };
     match readiness(&name(), replica) {
-        Readiness::Broken => Some(Decision::Refuse(GivenUp::NotAvailable { replica: name(), status: replica.status.clone() })),
-        _ if replica.source.is_none() => Some(Decision::Refuse(GivenUp::NotAReplica { replica: name() })),
-        _ if !database.is_mysql() && !has_replicas_of_replicas(&replica.engine_version) => {
-            Some(Decision::Refuse(GivenUp::EngineTooOld { replica: name(), version: replica.engine_version.clone() }))
-        }
-        _ if replica.backup_retention == 0 => Some(Decision::Refuse(GivenUp::NoBackups { replica: name() })),
-        Readiness::Busy(busy) => Some(Decision::Wait(RehearsalWait::Busy(busy))),
-        Readiness::Ready => None,
+        Readiness::Broken => Decision::Refuse(GivenUp::NotAvailable { replica: name(), status: replica.status.clone() }),
+        _ if replica.source.is_none() => Decision::Refuse(GivenUp::NotAReplica { replica: name() }),
+        Readiness::Busy(busy) => Decision::Wait(RehearsalWait::Busy(busy)),
+        Readiness::Ready => Decision::Act(vec![match not_copied(database, replica) {
+            Some(why) => CopyMove::Snapshot { copy, why },
+            None => CopyMove::Create(copy),
+        }]),
     }
+}
+
+/// Why RDS makes no replica of the replica; nothing where it does.
+fn not_copied(database: &Database, replica: &Instance) -> Option<NotCopied> {
+    let name = || database.replica.clone();
+    if !database.is_mysql() && !has_replicas_of_replicas(&replica.engine_version) {
+        return Some(NotCopied::EngineTooOld { replica: name(), version: replica.engine_version.clone() });
+    }
+    (replica.backup_retention == 0).then(|| NotCopied::NoBackups { replica: name() })
 }
 
 /// PostgreSQL has them on RDS from 14.1 on. A version that nobody can read is tried: RDS says no itself.
@@ -121,6 +151,17 @@ pub enum RehearsalWait {
     Comparing { copy: CopyId },
     #[error("{copy} is being promoted")]
     Promoting { copy: CopyId },
+    #[error("the snapshot {copy} is being taken, and is restored after that")]
+    Snapshotting { copy: CopyId },
+}
+
+/// Why a copy is restored from a snapshot, and no replica of the replica.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotCopied {
+    #[error("{replica} has no backups, and RDS makes replicas only of what has")]
+    NoBackups { replica: String },
+    #[error("{replica} is PostgreSQL {version}, and RDS makes no replica of a replica before 14.1")]
+    EngineTooOld { replica: String, version: String },
 }
 
 /// Why a rehearsal was given up.
@@ -132,14 +173,8 @@ pub enum GivenUp {
     NotAReplica { replica: String },
     #[error("the promotion is not rehearsed: {replica} is {status}; mend it, a failover would need it too")]
     NotAvailable { replica: String, status: String },
-    #[error(
-        "the promotion is not rehearsed: {replica} has no backups, and RDS copies only what has; set its backup retention to 1 day: aws rds modify-db-instance --db-instance-identifier {replica} --backup-retention-period 1 --apply-immediately"
-    )]
-    NoBackups { replica: String },
-    #[error(
-        "the promotion is not rehearsed: {replica} is PostgreSQL {version}, and RDS makes no replica of a replica before 14.1; upgrade it before its source"
-    )]
-    EngineTooOld { replica: String, version: String },
+    #[error("the rehearsal is given up: the snapshot {copy} of {replica} has failed; look at the replica's events, the drill removes it")]
+    SnapshotFailed { copy: CopyId, replica: String },
     #[error("the rehearsal is given up: {copy} is {status}; look at its events, the drill removes it")]
     Broken { copy: CopyId, status: String },
     #[error("the rehearsal is given up: RDS refused it, {why}")]

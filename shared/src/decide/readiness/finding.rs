@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Silence;
 use crate::advance::Blocked;
 use crate::decide::lag::LagVerdict;
-use crate::decide::promotion::{Busy, ClearanceRefusal, GivenUp};
+use crate::decide::promotion::{Busy, ClearanceRefusal, NotCopied};
 use crate::look::PATIENCE;
 use crate::plan::Bounds;
 use crate::plan::stack::NoArn;
@@ -78,7 +78,7 @@ pub enum Finding {
     NotReplicating { replica: String, status: String },
     Busy(Busy),
     LossAccepted { database: String, lag: LagVerdict },
-    NotRehearsed { database: String, replica: String, why: GivenUp },
+    RehearsedByRestore { database: String, replica: String, why: NotCopied },
     ClassPending { replica: String, class: String },
     QuotaSpent(Quota),
     // Of an Aurora global database.
@@ -148,7 +148,7 @@ impl Finding {
             | Finding::StopUnseen { .. }
             | Finding::Busy(_)
             | Finding::LossAccepted { .. }
-            | Finding::NotRehearsed { .. }
+            | Finding::RehearsedByRestore { .. }
             | Finding::ClassPending { .. }
             | Finding::QuotaSpent(_)
             | Finding::NoLogin { .. }
@@ -210,7 +210,9 @@ impl Finding {
             F::Cluster(found) => found.about(),
             F::NoBeat { database, .. } => format!("database/{database}"),
             F::Busy(busy) => format!("replica/{}", busy.instance),
-            F::NotPromotable { database, .. } | F::LossAccepted { database, .. } | F::NotRehearsed { database, .. } => format!("database/{database}"),
+            F::NotPromotable { database, .. } | F::LossAccepted { database, .. } | F::RehearsedByRestore { database, .. } => {
+                format!("database/{database}")
+            }
             F::NoSecret { secret }
             | F::NotReplicated { secret, .. }
             | F::NoCurrentVersion { secret }
@@ -276,7 +278,10 @@ impl fmt::Display for Finding {
             F::NotReplicating { replica, status } => write!(f, "the replication of {replica} is in state `{status}`"),
             F::Busy(busy) => write!(f, "a promotion would wait: {busy}"),
             F::LossAccepted { database, lag } => write!(f, "{database} would be promoted although {lag}"),
-            F::NotRehearsed { database, why, .. } => write!(f, "no drill can rehearse the promotion of {database}: {}", not_rehearsed(why)),
+            F::RehearsedByRestore { database, why, .. } => write!(
+                f,
+                "a drill restores the copy of {database} from a snapshot, which takes longer, costs the snapshot's storage and shows no promotion: {why}"
+            ),
             F::ClassPending { replica, class } => write!(f, "{replica} is to become a {class} in its maintenance window, which restarts it"),
             F::QuotaSpent(Quota { name, used, max }) => {
                 write!(f, "of RDS's quota {name} nothing is left, {used} of {max} are used: a drill's copy of a replica finds no room")
@@ -386,7 +391,7 @@ impl Finding {
             F::LossAccepted { .. } => {
                 "see that ReplicaLag is published again; until then the plan's `unknown_lag = \"accept\"` takes the risk".to_owned()
             }
-            F::NotRehearsed { replica, why, .. } => rehearsed_again(replica, why),
+            F::RehearsedByRestore { replica, why, .. } => promoted_in_drills(replica, why),
             F::ClassPending { replica, .. } => {
                 format!("let it happen now, in peace: `aws rds modify-db-instance --db-instance-identifier {replica} --apply-immediately`")
             }
@@ -486,21 +491,13 @@ fn promotable_again(replica: &str, why: &ClearanceRefusal) -> String {
     }
 }
 
-fn not_rehearsed(why: &GivenUp) -> String {
+/// How a drill comes to promote a replica of the replica.
+fn promoted_in_drills(replica: &str, why: &NotCopied) -> String {
     match why {
-        GivenUp::NoBackups { replica } => format!("{replica} has no backups, and RDS copies only what has"),
-        GivenUp::EngineTooOld { replica, version } => format!("{replica} is PostgreSQL {version}, which has no replica of a replica"),
-        other => other.to_string(),
-    }
-}
-
-fn rehearsed_again(replica: &str, why: &GivenUp) -> String {
-    match why {
-        GivenUp::NoBackups { .. } => {
+        NotCopied::NoBackups { .. } => {
             format!("`aws rds modify-db-instance --db-instance-identifier {replica} --backup-retention-period 1 --apply-immediately`")
         }
-        GivenUp::EngineTooOld { .. } => "upgrade to PostgreSQL 14.1 or later, the replica before its source".to_owned(),
-        _ => "the sentence says it".to_owned(),
+        NotCopied::EngineTooOld { .. } => "upgrade to PostgreSQL 14.1 or later, the replica before its source".to_owned(),
     }
 }
 

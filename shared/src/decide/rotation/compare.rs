@@ -40,6 +40,9 @@ pub enum NotCompared {
     Unsettled { replica: String, why: String },
     #[error("{last}; given up after {within:#}, and the drill goes on")]
     OutOfTime { last: String, within: SignedDuration },
+    /// No failure: it is the way.
+    #[error("the copy is not compared with {replica}: it was restored from a snapshot, which is no position of the replica's log")]
+    Restored { replica: String },
     #[error("the copy is not compared with {replica}: rotate-secret recorded nothing before its promotion; its log says why")]
     Unrecorded { replica: String },
 }
@@ -68,9 +71,12 @@ pub fn verdict(database: &Database, compared: &Compared) -> Verdict {
 /// How the comparison of a copy stands once its drill is over; nothing where there was no copy to compare.
 pub fn concluded(plan: &Plan, progress: &Progress, database: &Database) -> Option<CopyComparison> {
     let copy = progress.promotion.copies.get(&database.name)?;
-    let available = copy.available_at?;
+    let available = copy.available_at.or(copy.promoted_at)?;
     let replica = database.replica.clone();
     let none = |why: NotCompared| CopyComparison { at: available, said: why.to_string(), ..CopyComparison::default() };
+    if copy.is_restored() {
+        return Some(none(NotCompared::Restored { replica }));
+    }
     Some(match progress.rotation.rehearsal.compared.get(&database.name) {
         Some(seen) => seen.clone(),
         None if admin_of(plan, database).is_none() => none(NotCompared::NoSecret { replica }),
@@ -128,9 +134,9 @@ pub fn is_awaited(plan: &Plan, snapshot: &Snapshot, run: &Run, database: &Databa
     plan.databases.iter().any(pending) && now.duration_since(available) < waited_for(plan, run, available)
 }
 
-/// It is there or will be, and is no writer yet.
+/// It is there or will be, and is no writer yet. One that is restored never was a replica.
 fn is_replica(copy: &CopyStep) -> bool {
-    copy.failed.is_none() && copy.promote_asked_at.is_none() && copy.promote_called_at.is_none() && copy.promoted_at.is_none()
+    !copy.is_restored() && copy.failed.is_none() && copy.promote_asked_at.is_none() && copy.promote_called_at.is_none() && copy.promoted_at.is_none()
 }
 
 fn tried_for(plan: &Plan, run: &Run, available: Timestamp) -> SignedDuration {

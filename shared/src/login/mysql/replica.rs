@@ -1,7 +1,7 @@
 //! The heartbeat's row, and how far a replica came.
 //!
 //! A replica of MySQL or MariaDB tells nothing of its own that would not lie: `Seconds_Behind_Master` counts what arrived and is not
-//! applied, and is 0 while the network holds everything back. So here the heartbeat's row is what tells.
+//! applied, and is 0 while the network holds everything back. So here the heartbeat's row is what tells, and the positions stand beside it.
 
 use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
@@ -32,19 +32,27 @@ pub(super) async fn beat(session: &mut Conn) -> Result<(), Failure> {
 }
 
 pub(super) async fn reached(session: &mut Conn) -> Result<Reached, Failure> {
-    if !is_read_only(session).await? && !follows(session).await? {
+    let status = status(session).await?;
+    if status.is_none() && !is_read_only(session).await? {
         return Err(Failure::Unsettled("it is no replica any more, so it cannot say how far it came as one"));
     }
-    Ok(Reached { beat_at: beat_at(session).await?, ..Reached::default() })
+    Ok(Reached { beat_at: beat_at(session).await?, log: status.as_ref().and_then(of_log), ..Reached::default() })
 }
 
-/// Whether it has a source. Who may not see that is not told.
-async fn follows(session: &mut Conn) -> Result<bool, Failure> {
-    match session.query_first::<Row, _>("show replica status").await {
-        Ok(row) => Ok(row.is_some()),
-        Err(error) if lacks_a_right(&error) => Ok(false),
-        Err(error) => Err(error.into()),
+/// How it follows its source; none where it has none, and where the user may not see it.
+async fn status(session: &mut Conn) -> Result<Option<Row>, Failure> {
+    match session.query_first("show replica status").await {
+        Err(error) if lacks_a_right(&error) => Ok(None),
+        row => Ok(row?),
     }
+}
+
+/// `mysql-bin.000003:4567 of its source's log received, mysql-bin.000003:4567 applied`. MySQL calls the columns by another name than MariaDB.
+fn of_log(status: &Row) -> Option<String> {
+    let text = |names: [&str; 2]| names.into_iter().find_map(|name| status.get_opt::<String, _>(name)?.ok());
+    let received = (text(["Master_Log_File", "Source_Log_File"])?, text(["Read_Master_Log_Pos", "Read_Source_Log_Pos"])?);
+    let applied = (text(["Relay_Master_Log_File", "Relay_Source_Log_File"])?, text(["Exec_Master_Log_Pos", "Exec_Source_Log_Pos"])?);
+    Some(format!("{}:{} of its source's log received, {}:{} applied", received.0, received.1, applied.0, applied.1))
 }
 
 /// The last beat that arrived; none where there is no such table, or no right to read it.

@@ -46,7 +46,8 @@ pub(super) async fn reached(client: &Client) -> Result<Reached, Failure> {
     // What came with the copy that a replica began from was never received.
     let received = lsn(1)?.unwrap_or_default().max(replayed);
     let level = lsn(4)?.is_some_and(|end| received >= end);
-    Ok(Reached { received, replayed, committed_at: time(3)?, beat_at: beat_at(client).await?, level_at: time(5)?.filter(|_| level) })
+    let (committed_at, level_at) = (time(3)?, time(5)?.filter(|_| level));
+    Ok(Reached { received, replayed, committed_at, beat_at: beat_at(client).await?, level_at, log: None })
 }
 
 /// The last beat that arrived; none where there is no such table, or no right to read it.

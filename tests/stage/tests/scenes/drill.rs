@@ -124,10 +124,21 @@ async fn primary_dies_while_the_copys_snapshot_keeps_the_replica_busy_and_the_pr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_drill_made_goes_with_it_although_the_journal_lost_it() {
+async fn what_a_drill_restored_goes_with_its_snapshot_although_the_journal_lost_it() {
     // Long enough to lose something in it.
     let speed = Speed { hold: 300.0, ..Speed::default() };
     with_stage(Options { speed, ..Options::default() }, async |stage| {
+        let clients = stage.clients(STANDBY);
+        // RDS makes no replica of what has no backups.
+        let modify = clients.rds.modify_db_instance().db_instance_identifier(stage.replica()).backup_retention_period(0).apply_immediately(true);
+        modify.send().await.map_err(Error::part("taking the replica's backups away"))?;
+        until("a replica without backups", Duration::from_secs(30), async || {
+            let seen = clients.rds.describe_db_instances().db_instance_identifier(stage.replica()).send().await.map_err(|error| error.to_string())?;
+            let [replica] = seen.db_instances() else { return Err("no replica".to_owned()) };
+            let without = replica.backup_retention_period() == Some(0) && replica.db_instance_status() == Some("available");
+            if without { Ok(()) } else { Err(format!("{:?} {:?}", replica.db_instance_status(), replica.backup_retention_period())) }
+        })
+        .await?;
         stage.fire_drill().await?;
         let held = until("full capacity held", Duration::from_secs(120), async || {
             let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
@@ -140,6 +151,16 @@ async fn what_a_drill_made_goes_with_it_although_the_journal_lost_it() {
         let lost: Vec<Key> =
             held.obligations.iter().filter(|(_, owed)| owed.what != Owed::Capacity).map(|(id, _)| Key::Obligation(id.clone())).collect();
         assert_eq!(lost.len(), 3, "a copy and two secrets: {lost:?}");
+        let copy = held.progress.promotion.copies["orders"].clone();
+        assert!(copy.is_restored() && copy.promoted_at.is_some(), "{copy:?}");
+        assert!(held.progress.rotation.rehearsal.proven.contains_key("orders"), "logged in to, and written: {:?}", held.progress.rotation.rehearsal);
+        let snapshots = async || {
+            let found = clients.rds.describe_db_snapshots().send().await.map_err(Error::part("describing DB snapshots"))?;
+            Ok::<Vec<String>, Error>(
+                found.db_snapshots().iter().filter_map(|snapshot| snapshot.db_snapshot_identifier()).map(str::to_owned).collect(),
+            )
+        };
+        assert_eq!(snapshots().await?, [copy.instance]);
         let changes = lost.into_iter().map(|key| Write { expected: held.revision(&key), key, change: Change::Delete }).collect();
         let written = stage.journal()?.write(changes, Vec::new()).await.map_err(Error::part("losing what is owed"))?;
         assert_eq!(written, Written::Done);
@@ -149,10 +170,9 @@ async fn what_a_drill_made_goes_with_it_although_the_journal_lost_it() {
             if run.phase == Phase::Closed { Ok(()) } else { Err(format!("{:?}", run.phase)) }
         })
         .await?;
-        let clients = stage.clients(STANDBY);
         let instances = clients.rds.describe_db_instances().send().await.map_err(Error::part("describing DB instances"))?;
         let names: Vec<&str> = instances.db_instances().iter().filter_map(|instance| instance.db_instance_identifier()).collect();
-        assert_eq!(names, ["shop-orders-replica"]);
+        assert_eq!((names, snapshots().await?), (vec!["shop-orders-replica"], Vec::new()));
         let secrets = clients.secrets.list_secrets().send().await.map_err(Error::part("listing secrets"))?;
         assert!(secrets.secret_list().iter().all(|secret| secret.name().is_some_and(|name| name.starts_with("shop/"))), "{secrets:?}");
         let run = held.head.run.expect("a run").id;

@@ -1,8 +1,8 @@
-//! Databases: the replica untouched, and the whole life of a disposable copy of it.
+//! Databases: the replica untouched, and the whole life of a disposable copy of it, in either way.
 
 use jiff::{SignedDuration, Timestamp};
 use relight::plan::{self, Plan};
-use relight::ports::{CallError, CopyId, CopyOf, Database, Instance, PrimaryId, Removal, ReplicaId, Why};
+use relight::ports::{CallError, CopyId, CopyOf, CopySnapshot, Database, Instance, PrimaryId, Removal, ReplicaId, SnapshotOf, Why};
 
 use super::{PLAN, eventually, run};
 
@@ -29,6 +29,9 @@ pub(crate) async fn database<D: Database>(rds: &D, plan: &Plan, now: impl Fn() -
     let copy = created(rds, &replica, &before).await;
     promoted(rds, &copy).await;
     removed(rds, &copy).await;
+    let copy = restored(rds, &replica, &before).await;
+    removed(rds, &copy).await;
+    assert_eq!(rds.copy_snapshot(&copy).await.expect("a look"), None, "the snapshot went with its copy");
     let after = eventually("the replica available again", async || {
         let instance = look().await;
         if instance.is_available() && instance.read_replicas.is_empty() { Ok(instance) } else { Err(format!("{instance:?}")) }
@@ -47,6 +50,10 @@ async fn what_is_missing<D: Database>(rds: &D, plan: &Plan) {
     assert_missing(rds.promote_copy(&copy).await);
     assert_eq!(rds.remove_copy(&copy).await.expect("nothing to remove"), Removal::Gone);
     assert_missing(rds.create_copy(&copy, &CopyOf { source: &replica, security_groups: &[], plan: PLAN, run: &run() }).await);
+    assert_eq!(rds.copy_snapshot(&copy).await.expect("a look"), None);
+    let of = SnapshotOf { source: &replica, plan: PLAN, run: &run() };
+    assert_missing(rds.snapshot_for_copy(&copy, &of).await);
+    assert_missing(rds.restore_copy(&copy, &of).await);
 }
 
 async fn quotas<D: Database>(rds: &D) {
@@ -97,6 +104,42 @@ async fn created<D: Database>(rds: &D, replica: &ReplicaId, source: &Instance) -
         if instance.is_available() && instance.read_replicas == [copy.as_str()] { Ok(()) } else { Err(format!("{instance:?}")) }
     })
     .await;
+    copy
+}
+
+async fn restored<D: Database>(rds: &D, replica: &ReplicaId, source: &Instance) -> CopyId {
+    let copy = CopyId::of(PLAN, &run(), "restored");
+    let of = SnapshotOf { source: replica, plan: PLAN, run: &run() };
+    rds.snapshot_for_copy(&copy, &of).await.expect("begun");
+    eventually("the source backing up", async || {
+        let status = rds.replica(replica).await.expect("a look").expect("there").status;
+        if status == "backing-up" { Ok(()) } else { Err(status) }
+    })
+    .await;
+    rds.snapshot_for_copy(&copy, &of).await.expect("asked for again, it is the same snapshot");
+    assert_eq!(rds.copy_snapshot(&copy).await.expect("a look"), Some(CopySnapshot::Underway));
+    assert_state(rds.restore_copy(&copy, &of).await);
+    assert_eq!(rds.copies(PLAN).await.expect("a look"), std::slice::from_ref(&copy), "the snapshot alone tells of it");
+    assert_eq!(rds.remove_copy(&copy).await.expect("a look"), Removal::Underway, "what is being taken cannot be deleted");
+    eventually("the snapshot available", async || match rds.copy_snapshot(&copy).await.expect("a look") {
+        Some(CopySnapshot::Available) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+
+    rds.restore_copy(&copy, &of).await.expect("begun");
+    rds.restore_copy(&copy, &of).await.expect("asked for again, it is the same copy");
+    assert!(rds.copy(&copy).await.expect("a look").is_some_and(|instance| !instance.is_promoted()), "it is being created");
+    let writer = eventually("the copy restored", async || {
+        let instance = rds.copy(&copy).await.expect("a look").ok_or("not there")?;
+        if instance.is_promoted() { Ok(instance) } else { Err(instance.status) }
+    })
+    .await;
+    assert_eq!((&writer.class, writer.backup_retention, &writer.security_groups), (&source.class, 0, &source.security_groups));
+    let group = |instance: &Instance| instance.parameter_group.as_ref().map(|group| group.name.clone());
+    assert_eq!((group(&writer), writer.multi_az, writer.deletion_protection), (group(source), false, false));
+    assert!(writer.endpoint.is_some() && writer.source.is_none() && writer.replication.is_empty(), "{writer:?}");
+    assert_eq!(rds.copies(PLAN).await.expect("a look"), std::slice::from_ref(&copy), "one copy, though there are two things");
     copy
 }
 

@@ -128,10 +128,7 @@ impl DatabaseWorld {
             return Ok(seen);
         }
         self.call_in(left.place(), "rds:CreateDBSnapshot", left.was(), |rds, now| {
-            let held = rds.held_in(left.place(), left.was())?;
-            held.expect_available(left.was())?;
-            held.instance.status = "backing-up".to_owned();
-            held.later.push((now + SNAPSHOT, Later::Status("available")));
+            rds.held_in(left.place(), left.was())?.back_up(left.was(), now + SNAPSHOT)?;
             rds.snapshots.insert(key, now + SNAPSHOT);
             Ok(Snapshotted::Underway)
         })

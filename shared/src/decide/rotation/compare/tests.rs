@@ -118,6 +118,23 @@ fn copies_are_promoted_together() {
 }
 
 #[test]
+fn a_copy_that_is_restored_is_not_compared_by_its_way_and_holds_no_other_up() {
+    let mut situation = drill();
+    *copy(&mut situation) = CopyStep { snapshot_asked_at: Some(at(10)), restore_asked_at: Some(at(60)), ..CopyStep::default() };
+    assert_eq!((due_at(&situation, 100), concluded(&situation.plan, &situation.journal.progress, &situation.plan.databases[0])), (None, None));
+    let users = Database { name: "users".to_owned(), replica: "users-replica".to_owned(), ..situation.plan.databases[0].clone() };
+    situation.plan.databases.push(users);
+    situation.journal.progress.promotion.copies.insert("users".to_owned(), CopyStep { available_at: Some(at(100)), ..CopyStep::default() });
+    let run = situation.journal.head.run.clone().unwrap();
+    assert!(!is_awaited(&situation.plan, &situation.journal, &run, &situation.plan.databases[1], at(100)), "it waits for no comparison of orders");
+
+    copy(&mut situation).promoted_at = Some(at(160));
+    let seen = concluded(&situation.plan, &situation.journal.progress, &situation.plan.databases[0]).unwrap();
+    let said = "the copy is not compared with orders-replica: it was restored from a snapshot, which is no position of the replica's log";
+    assert_eq!((seen.equal, seen.said.as_str()), (None, said));
+}
+
+#[test]
 fn a_verdict_names_position_tables_and_counts() {
     let plan = crate::situations::plan();
     let said = |compared: Compared| {

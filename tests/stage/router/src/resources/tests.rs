@@ -69,7 +69,19 @@ fn needed(call: &Parsed) -> Result<Vec<Need>, UnknownResources> {
       "rds:CreateDBInstanceReadReplica arn:aws:rds:us-west-2:1:subgrp:default",
       "kms:DescribeKey arn:aws:kms:us-west-2:1:key/k", "kms:CreateGrant arn:aws:kms:us-west-2:1:key/k"])]
 #[case::last_snapshot("rds", "CreateDBSnapshot", json!({"DBInstanceIdentifier": "orders", "DBSnapshotIdentifier": "orders-left"}),
-    &["rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:db:orders", "rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:snapshot:orders-left"])]
+    &["rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:snapshot:orders-left", "rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:db:orders"])]
+#[case::a_snapshots_tags_are_its_own("rds", "CreateDBSnapshot",
+    json!({"DBInstanceIdentifier": "orders", "DBSnapshotIdentifier": "drill", "Tags.Tag.1.Key": "relight", "Tags.Tag.1.Value": "copy"}),
+    &["rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:snapshot:drill", "rds:CreateDBSnapshot arn:aws:rds:us-west-2:1:db:orders",
+      "rds:AddTagsToResource arn:aws:rds:us-west-2:1:snapshot:drill"])]
+#[case::a_restore("rds", "RestoreDBInstanceFromDBSnapshot",
+    json!({"DBInstanceIdentifier": "copy", "DBSnapshotIdentifier": "drill", "DBParameterGroupName": "p", "DBSubnetGroupName": "s",
+      "Tags.Tag.1.Key": "relight", "Tags.Tag.1.Value": "copy"}),
+    &["rds:RestoreDBInstanceFromDBSnapshot arn:aws:rds:us-west-2:1:db:copy", "rds:RestoreDBInstanceFromDBSnapshot arn:aws:rds:us-west-2:1:snapshot:drill",
+      "rds:RestoreDBInstanceFromDBSnapshot arn:aws:rds:us-west-2:1:pg:p", "rds:RestoreDBInstanceFromDBSnapshot arn:aws:rds:us-west-2:1:og:default",
+      "rds:RestoreDBInstanceFromDBSnapshot arn:aws:rds:us-west-2:1:subgrp:s", "rds:AddTagsToResource arn:aws:rds:us-west-2:1:db:copy"])]
+#[case::a_snapshot_is_deleted("rds", "DeleteDBSnapshot", json!({"DBSnapshotIdentifier": "drill"}), &["rds:DeleteDBSnapshot arn:aws:rds:us-west-2:1:snapshot:drill"])]
+#[case::all_snapshots("rds", "DescribeDBSnapshots", json!({"SnapshotType": "manual"}), &["rds:DescribeDBSnapshots arn:aws:rds:us-west-2:1:snapshot:*"])]
 #[case::a_snapshot("rds", "DescribeDBSnapshots", json!({"DBSnapshotIdentifier": "orders-left"}), &["rds:DescribeDBSnapshots arn:aws:rds:us-west-2:1:snapshot:orders-left"])]
 #[case::renaming_is_judged_by_the_old_name("rds", "ModifyDBInstance", json!({"DBInstanceIdentifier": "orders", "NewDBInstanceIdentifier": "orders-left"}),
     &["rds:ModifyDBInstance arn:aws:rds:us-west-2:1:db:orders"])]

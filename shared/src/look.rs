@@ -3,7 +3,7 @@
 //! ```text
 //! monthly-drill    asks: the item `look` in the journal, and a progress notice that wakes everybody
 //! scale-up         `sight#scale-up`          services, groups
-//! promote-replica  `sight#promote-replica`   replicas and their lag
+//! promote-replica  `sight#promote-replica`   replicas, Aurora's clusters, and their lag
 //! rotate-secret    `sight#rotate-secret`     secrets
 //! switch-traffic   `sight#switch-traffic`    STOP, users' name
 //! monthly-drill    reads them, looks who listens, judges
@@ -25,8 +25,9 @@ use crate::decide::readiness::Things;
 use crate::nudge::View;
 use crate::plan::Plan;
 use crate::ports::{
-    Audience, CallError, Compute, Database, Described, Fetched, Found, GroupName, GroupState, Instance, LagSample, Proxy, ProxyId, Quota, ReplicaId,
-    Resolved, Secrets, ServiceName, ServiceState, Setback, Subscriber, Topic, Traffic,
+    Audience, CallError, Cluster, ClusterLag, Compute, Database, Described, Fetched, Found, GlobalCluster, GlobalClusters, GlobalId, GroupName,
+    GroupState, Instance, LagSample, Proxy, ProxyId, Quota, ReplicaId, Resolved, Secrets, ServiceName, ServiceState, Setback, StandbyCluster,
+    Subscriber, Topic, Traffic,
 };
 
 /// Who answers.
@@ -107,9 +108,23 @@ pub struct DatabaseSight {
     /// The plan's proxies, by the plan's name of the database.
     #[serde(with = "read", default)]
     pub proxies: Found<String, Proxy>,
+    #[serde(default)]
+    pub aurora: ClusterSight,
     /// RDS's own, where the plan has a database.
     #[serde(with = "shared")]
     pub quotas: Arc<Result<Vec<Quota>, CallError>>,
+}
+
+/// Aurora's global databases, by the plan's name of the database.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ClusterSight {
+    #[serde(with = "read")]
+    pub globals: Found<String, GlobalCluster>,
+    /// In the standby Region.
+    #[serde(with = "read")]
+    pub clusters: Found<String, Cluster>,
+    #[serde(with = "read")]
+    pub lags: Read<String, ClusterLag>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -163,17 +178,42 @@ async fn resources<C: Compute>(plan: &Plan, compute: &C) -> ComputeSight {
     ComputeSight { services, groups, providers: providers.into_iter().collect(), launches: BTreeMap::new() }
 }
 
-pub async fn databases<D: Database>(plan: &Plan, database: &D, now: Timestamp) -> DatabaseSight {
+pub async fn databases<D: Database + GlobalClusters>(plan: &Plan, database: &D, now: Timestamp) -> DatabaseSight {
     let (from, to) = window(now, now);
-    // Of clusters see `decide::promotion::clear_global`: nothing of them is looked at as of a replica.
     let lags = join_all(plan.databases.iter().filter(|held| !held.is_global()).map(async |held| {
         let samples = database.lag_samples(&ReplicaId::of(held), from, to).await;
         (held.name.clone(), samples.map_err(Arc::new))
     }));
     let quotas = async { if plan.databases.is_empty() { Ok(Vec::new()) } else { database.quotas().await } };
     let (replicas, proxies) = (replicas(plan, database), proxies(plan, database));
+    let (clusters, behind) = (clusters(plan, database), cluster_lags(plan, database, now));
     let (replicas, lags, proxies, quotas) = tokio::join!(Box::pin(replicas), Box::pin(lags), Box::pin(proxies), Box::pin(quotas));
-    DatabaseSight { replicas, lags: lags.into_iter().collect(), proxies, quotas: Arc::new(quotas) }
+    let (aurora, behind) = tokio::join!(Box::pin(clusters), Box::pin(behind));
+    DatabaseSight { replicas, lags: lags.into_iter().collect(), proxies, aurora: ClusterSight { lags: behind, ..aurora }, quotas: Arc::new(quotas) }
+}
+
+/// The global clusters and the standby's, without their lag.
+async fn clusters<D: GlobalClusters>(plan: &Plan, port: &D) -> ClusterSight {
+    let looks = plan.databases.iter().filter(|held| held.is_global()).map(async |held| {
+        let (global, cluster) = (GlobalId::of(plan, held), StandbyCluster::of(plan, held));
+        let (global, cluster) = tokio::join!(port.global_cluster(&global), port.cluster(&cluster));
+        (held.name.clone(), global.map_err(Arc::new), cluster.map_err(Arc::new))
+    });
+    let mut seen = ClusterSight::default();
+    for (name, global, cluster) in join_all(looks).await {
+        seen.globals.insert(name.clone(), global);
+        seen.clusters.insert(name, cluster);
+    }
+    seen
+}
+
+async fn cluster_lags<D: GlobalClusters>(plan: &Plan, port: &D, now: Timestamp) -> Read<String, ClusterLag> {
+    let (from, to) = window(now, now);
+    let lags = plan.databases.iter().filter(|held| held.is_global()).map(async |held| {
+        let lag = port.cluster_lag(&StandbyCluster::of(plan, held), from, to).await;
+        (held.name.clone(), lag.map_err(Arc::new))
+    });
+    join_all(lags).await.into_iter().collect()
 }
 
 async fn proxies<D: Database>(plan: &Plan, database: &D) -> Found<String, Proxy> {
@@ -213,12 +253,18 @@ pub async fn audience<A: Audience>(audience: &A) -> Read<Topic, Vec<Subscriber>>
 }
 
 /// What the plan names, as it stands: what `relight plan put` looks at before a plan is in force.
-pub async fn things<C: Compute, D: Database, S: Secrets, T: Traffic>(plan: &Plan, compute: &C, database: &D, held: &S, traffic: &T) -> Things {
+pub async fn things<C: Compute, D: Database + GlobalClusters, S: Secrets, T: Traffic>(
+    plan: &Plan,
+    compute: &C,
+    database: &D,
+    held: &S,
+    traffic: &T,
+) -> Things {
     let stop = traffic.stop_as_checkers_see_it(&plan.traffic);
     let (replicas, proxies) = (replicas(plan, database), proxies(plan, database));
     let (compute, replicas, proxies, secrets, stop) =
         tokio::join!(Box::pin(resources(plan, compute)), Box::pin(replicas), Box::pin(proxies), Box::pin(secrets(plan, held)), Box::pin(stop));
-    Things { compute, replicas, proxies, secrets, stop }
+    Things { compute, replicas, proxies, aurora: clusters(plan, database).await, secrets, stop }
 }
 
 /// As a list of pairs: a name of two parts is no key in JSON.
@@ -282,8 +328,13 @@ mod tests {
         let replica = Instance { status: "available".to_owned(), ..Instance::default() };
         let databases = DatabaseSight {
             replicas: [("orders".to_owned(), Ok(Some(replica))), ("bills".to_owned(), Ok(None))].into(),
-            lags: [("orders".to_owned(), Ok(samples))].into(),
+            lags: [("orders".to_owned(), Ok(samples.clone()))].into(),
             proxies: [("orders".to_owned(), Ok(Some(Proxy { status: "available".to_owned(), ..Proxy::default() })))].into(),
+            aurora: ClusterSight {
+                globals: [("bills".to_owned(), Ok(Some(GlobalCluster { status: "available".to_owned(), ..GlobalCluster::default() })))].into(),
+                clusters: [("bills".to_owned(), Err(denied()))].into(),
+                lags: [("bills".to_owned(), Ok(ClusterLag { metric: "AWS/RDS AuroraGlobalDBRPOLag".to_owned(), samples }))].into(),
+            },
             quotas: Arc::new(Ok(vec![Quota { name: "DBInstances".to_owned(), used: 2, max: 40 }])),
         };
         let secrets = SecretSight { secrets: [("shop/app".to_owned(), Ok(Some(Described::default())))].into() };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use relight::nudge::View;
+use relight::plan::Database;
 use relight::run::Mode;
 use relight::state::Owed;
 
@@ -25,13 +26,16 @@ pub fn standing(view: &View) -> BTreeMap<&'static str, (f64, &'static str)> {
     values
 }
 
-/// Old writers that nobody saw fenced since the failover: each may take rows from whoever does not go by users' name. They are
+/// Old writers that nobody saw fenced since the failover, or as secondaries where they are Aurora's: each may take rows from whoever does not go by users' name. They are
 /// out of that, so it is no alarm of its own: while their Region is dark nothing else is possible. In peace there is no number.
 fn unfenced(view: &View) -> Option<usize> {
     let failed_over = view.snapshot.head.run.as_ref().is_some_and(|run| run.mode == Mode::Failover);
-    let fenced = &view.snapshot.progress.traffic.fenced;
-    let open = |name: &String| fenced.get(name).is_none_or(|step| step.done_at.is_none());
-    (failed_over && view.standby_serves()).then(|| view.plan.databases.iter().filter(|database| open(&database.name)).count())
+    let progress = &view.snapshot.progress;
+    let unfenced = |name: &String| progress.traffic.fenced.get(name).is_none_or(|step| step.done_at.is_none());
+    // Aurora's own is stopped by Aurora, and over once it is a secondary.
+    let pending = |name: &String| progress.promotion.databases.get(name).is_none_or(|step| step.old_writer.over_at.is_none());
+    let open = |database: &&Database| if database.is_global() { pending(&database.name) } else { unfenced(&database.name) };
+    (failed_over && view.standby_serves()).then(|| view.plan.databases.iter().filter(open).count())
 }
 
 /// Minutes in which somebody should have looked whether a failover would work. While a run is open or the standby serves nobody

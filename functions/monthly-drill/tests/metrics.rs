@@ -8,9 +8,10 @@ use common::{CART, Scene, Work as Drill, minutes};
 use jiff::Timestamp;
 use monthly_drill::standing;
 use relight::nudge::{Desk, Next, View, Work, WorkError};
+use relight::plan::Engine;
 use relight::ports::Journal;
 use relight::run::{Mode, Phase};
-use relight::state::{FenceStep, Head, Key, Lease, Memory, Obligation, OfRun, Owed, Part, Place, TrafficProgress};
+use relight::state::{DatabaseStep, FenceStep, Head, Key, Lease, Memory, Obligation, OfRun, OldWriter, Owed, Part, Place, TrafficProgress};
 use serde_json::json;
 
 fn owe(scene: &Scene, what: Owed, deadline: Timestamp) {
@@ -60,6 +61,22 @@ async fn an_old_writer_is_counted_with_each_tick_until_it_was_seen_fenced() {
     assert_eq!(counted(&scene), Some(databases as f64), "an attempt is no fence");
     fenced(Some(scene.world.now()));
     assert_eq!(counted(&scene), Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_writer_of_auroras_is_counted_until_it_is_a_secondary_and_no_fence_counts_for_it() {
+    let scene = Scene::new(Mode::Failover, Phase::Active);
+    let counted = |step: DatabaseStep, fenced: FenceStep| {
+        let mut view = scene.view();
+        view.plan.databases[0].engine = Engine::AuroraPostgres;
+        view.snapshot.progress.promotion.databases.insert("orders".to_owned(), step);
+        view.snapshot.progress.traffic.fenced.insert("orders".to_owned(), fenced);
+        standing(&view).get("UnfencedWriters").map(|(count, _)| *count)
+    };
+    let done = FenceStep { done_at: Some(scene.world.now()), ..FenceStep::default() };
+    assert_eq!(counted(DatabaseStep::default(), done), Some(1.0));
+    let over = OldWriter { over_at: Some(scene.world.now()), ..OldWriter::default() };
+    assert_eq!(counted(DatabaseStep { old_writer: over, ..DatabaseStep::default() }, FenceStep::default()), Some(0.0));
 }
 
 #[tokio::test(start_paused = true)]

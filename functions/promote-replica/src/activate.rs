@@ -1,6 +1,6 @@
 //! Activating, and after it while changes are due: each database to its end, side by side.
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 use relight::decide::Decision;
 use relight::decide::promotion::{Activation, PromotionStep, activate, behind_a_proxy, unsettled};
 use relight::nudge::{Desk, Next, View, WorkError, put};
@@ -11,8 +11,8 @@ use relight::ports::{
 use relight::run::Run;
 use relight::state::{DatabaseStep, Key, ReplicaShape, RestartStep};
 
-use crate::aurora;
 use crate::ledger::Ledger;
+use crate::{aurora, old_writer};
 
 /// What is asked of AWS in this turn.
 enum Ask<'a> {
@@ -53,7 +53,7 @@ pub(crate) fn due(view: &View) -> impl Iterator<Item = &plan::Database> {
 
 pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, view: &View, run: &Run, desk: &Desk<'_, J>) -> Result<Next, WorkError> {
     let looks = join_all(due(view).map(async |database| (database, look(port, view, database).await)));
-    let (looks, clusters) = join(looks, aurora::looks(port, view)).await;
+    let (looks, clusters, old_writers) = join3(looks, aurora::looks(port, view), old_writer::looks(port, view)).await;
 
     let mut ledger = Ledger::open(view, desk);
     let taken: Vec<aurora::Ask<'_>> =
@@ -61,6 +61,10 @@ pub(crate) async fn turn<D: Database + GlobalClusters, J: Journal>(port: &D, vie
     let mut asks = Vec::new();
     for (database, look) in looks {
         asks.extend(decide(&mut ledger, view, run, desk, database, look));
+    }
+
+    for seen in old_writers {
+        old_writer::note(&mut ledger, view, seen);
     }
 
     // Recorded before it is asked: from here on an answer may be lost.

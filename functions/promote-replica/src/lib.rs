@@ -6,6 +6,7 @@
 //!           Activating  activate   attempt recorded ─► promote ─► promoted ─► backups ─► class, Multi-AZ, parameter group
 //!           (Active)    activate   what of these was not its turn before
 //!           both        aurora     the same of Aurora's clusters, taken over by their global cluster
+//!           (Active)    old_writer  the clusters that wrote before, until Aurora has made them secondaries
 //! Drill     Activating  rehearse   copy owed ─► created ─► compared by rotate-secret ─► promoted
 //! Failback              aurora_home  old cluster a secondary again ─► lost rows kept ─► switched over ─► the standby's a secondary
 //!                       home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
@@ -17,6 +18,7 @@ mod aurora_home;
 mod clear;
 mod home;
 mod ledger;
+mod old_writer;
 mod rehearse;
 
 use relight::decide::promotion::changes_due;
@@ -42,10 +44,10 @@ impl<D: Database + GlobalClusters> Work for PromoteReplica<D> {
     fn wanted(&self, view: &View) -> bool {
         match view.phase() {
             Some((Mode::Failover, Phase::Confirmed)) => !view.plan.databases.is_empty(),
-            Some((Mode::Failover, Phase::Activating)) => activate::due(view).chain(aurora::due(view)).next().is_some(),
+            Some((Mode::Failover, Phase::Activating)) => activate::due(view).chain(aurora::due(view)).chain(old_writer::due(view)).next().is_some(),
             Some((Mode::Drill, Phase::Activating)) => rehearse::due(view).next().is_some(),
             Some(_) => home::wanted(view),
-            None => view.standby_serves() && changes_due(&view.plan, &view.snapshot),
+            None => view.standby_serves() && (changes_due(&view.plan, &view.snapshot) || old_writer::due(view).next().is_some()),
         }
     }
 

@@ -105,9 +105,9 @@ async fn the_standby_s_cluster_is_failed_over_to_once_and_followed_until_it_is_t
     }
     let told = |notice: &Notice| matches!(notice, Notice::Progress { what, .. } if what == "database orders promoted");
     assert!(scene.world.notices.sent().iter().any(told));
-    let (writes, calls) = (scene.world.journal.writes(), scene.world.calls.count("rds:DescribeGlobalClusters"));
+    let calls = scene.world.calls.count("rds:DescribeDBClusters");
     scene.ticks(2).await;
-    assert_eq!((scene.world.journal.writes(), scene.world.calls.count("rds:DescribeGlobalClusters")), (writes, calls), "nothing is left to do");
+    assert_eq!(scene.world.calls.count("rds:DescribeDBClusters"), calls, "nothing is left to do but to look at the old writer");
     assert!(scene.world.calls.log().iter().all(|call| call.place == Place::Standby), "a failover asks nothing of the primary Region");
 }
 
@@ -180,6 +180,56 @@ async fn a_hold_stops_the_takeover_until_it_is_released() {
     scene.change(|head| head.hold = None);
     scene.nudge().await;
     assert_eq!(takeovers(&scene).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_writer_is_looked_at_each_minute_until_aurora_has_made_it_a_secondary_and_said_when_that_changes() {
+    let mut scene = activating().await;
+    scene.world.calls.dark(Place::Primary, true);
+    scene.nudge().await;
+    let over = scene.world.now();
+    scene.change(|head| {
+        head.serving = Place::Standby;
+        let run = head.run.as_mut().expect("a run");
+        (run.phase, run.ended_at) = (Phase::Active, Some(over));
+    });
+    let looks = scene.world.calls.count("rds:DescribeGlobalClusters");
+    scene.ticks(6).await;
+    let made = scene.world.calls.count("rds:DescribeGlobalClusters") - looks;
+    assert!((5..=6).contains(&made), "{made} looks in six minutes");
+    let old = scene.promotion().databases["orders"].old_writer.clone();
+    assert!(old.over_at.is_none() && old.last.contains("it is pending-resync: Aurora keeps writes from its storage"), "{old:?}");
+    let said = |scene: &Scene, part: &str| scene.sentences().iter().filter(|sentence| sentence.contains(part)).count();
+    assert_eq!(said(&scene, "is no secondary yet"), 1, "{:#?}", scene.sentences());
+
+    scene.world.calls.dark(Place::Primary, false);
+    scene.ticks(4).await;
+    let old = scene.promotion().databases["orders"].old_writer.clone();
+    assert!(old.over_at.is_some() && old.last == "orders, the old writer, is a secondary of orders-standby and follows", "{old:?}");
+    assert_eq!(said(&scene, "and follows"), 1);
+    let (writes, looks) = (scene.world.journal.writes(), scene.world.calls.count("rds:DescribeGlobalClusters"));
+    scene.ticks(3).await;
+    assert_eq!((scene.world.journal.writes(), scene.world.calls.count("rds:DescribeGlobalClusters")), (writes, looks), "nothing is left to do");
+    assert!(scene.world.calls.log().iter().all(|call| call.place == Place::Standby), "the primary Region is not asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_writer_that_cannot_be_looked_at_is_said_and_tried_again() {
+    let mut scene = activating().await;
+    scene.nudge().await;
+    let over = scene.world.now();
+    scene.change(|head| {
+        head.serving = Place::Standby;
+        let run = head.run.as_mut().expect("a run");
+        (run.phase, run.ended_at) = (Phase::Active, Some(over));
+    });
+    scene.world.calls.fault("rds:DescribeGlobalClusters", Fault::Silence);
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    scene.ticks(1).await;
+    let old = scene.promotion().databases["orders"].old_writer.clone();
+    assert!(old.over_at.is_none() && old.last.starts_with("the old writer could not be looked at: "), "{old:?}");
+    scene.ticks(3).await;
+    assert!(scene.promotion().databases["orders"].old_writer.over_at.is_some(), "{:#?}", scene.sentences());
 }
 
 /// What is the same in the end, whatever the times were.

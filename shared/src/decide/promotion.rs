@@ -4,6 +4,7 @@
 //! Confirmed    clear     lag, state of the replica, the operator's words ─► cleared, or refused with a sentence
 //! Activating   activate  attempt recorded ─► promote ─► followed ─► promoted ─► backups on ─► what restarts or slows it, last of all
 //!                        a cluster of Aurora's: attempt recorded ─► taken over by its global cluster ─► followed ─► the writer
+//! (Active)     old_writer  Aurora's cluster that was the writer before ─► looked at until it is a secondary again
 //! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or restored from a snapshot, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
@@ -14,6 +15,7 @@ mod activate;
 mod aurora;
 mod clear;
 pub mod home;
+mod old_writer;
 mod proxy;
 mod rehearse;
 mod settings;
@@ -26,6 +28,7 @@ use crate::ports::Instance;
 pub use activate::{Activation, ActivationRefusal, ActivationWait, PromotionStep, activate, behind_a_proxy, changes_due};
 pub use aurora::{GlobalCleared, GlobalRefusal, GlobalStep, GlobalWait, Standing, clear_global, take_over};
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
+pub use old_writer::{OldWriterOver, OldWriterWait, old_writer, old_writer_is_due};
 pub use proxy::{ProxyRefusal, ProxyWait};
 pub use rehearse::{CopyMove, GivenUp, NotCopied, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
 pub use settings::unsettled;
@@ -73,6 +76,11 @@ fn of_status(name: &str, status: &str) -> Readiness {
         status if status.starts_with("incompatible-") || status.starts_with("inaccessible-encryption") => Readiness::Broken,
         status => Readiness::Busy(Busy { instance: name.to_owned(), status: status.to_owned() }),
     }
+}
+
+/// Whether what has this status becomes available without a person.
+pub(crate) fn passes(status: &str) -> bool {
+    !matches!(of_status("", status), Readiness::Broken)
 }
 
 /// What a promotion waits for where the plan has an order, in either Region.

@@ -1,7 +1,7 @@
 //! Would a failover work right now?
 //!
 //! ```text
-//! if it failed now   capacity, lag, clearance, rehearsal, users, vetoes: the very rules that a run asks, over a run that is supposed
+//! if it failed now   capacity, lag, clearance, takeover, rehearsal, users, vetoes: the very rules that a run asks, over a run that is supposed
 //! only in peace      what is there and may be read, logins, observers, STOP, who listens, the stack's own bounds, the last drill
 //! ```
 //! What is judged here, each function saw with its own role ([`crate::look`]).
@@ -9,6 +9,7 @@
 //! Where a rule exists it is asked, not written again: readiness and a failover cannot disagree then, and a veto that somebody
 //! adds to [`blocked`] is found here without a word more. What changes nothing in a failover is no finding.
 
+mod clusters;
 mod finding;
 mod journal;
 mod stack;
@@ -26,13 +27,13 @@ use super::Decision;
 use super::lag::measure;
 use super::promotion::{Acceptance, Candidate, ClearanceRefusal, Cleared, CopyMove, NotCopied, Rehearsal, clear, rehearse};
 use super::traffic::{StopStep, Users, stop, users};
-use crate::look::{ComputeSight, DatabaseSight, Read, SecretSight, TrafficSight};
+use crate::look::{ClusterSight, ComputeSight, DatabaseSight, Read, SecretSight, TrafficSight};
 use crate::plan::{Database, Plan};
 use crate::ports::{CallError, Fetched, Found, GroupName, Instance, LagSample, Proxy, Resolved, Setback, Subscriber, Topic, Why};
 use crate::run::Run;
 use crate::state::{CopyStep, FrozenLag, Place, Snapshot};
 
-pub use finding::{Finding, Severity, Unread};
+pub use finding::{ClusterFinding, Finding, Severity, Unread};
 pub use stack::Stack;
 pub use things::things;
 
@@ -43,6 +44,7 @@ pub struct Things {
     /// By the plan's name of the database.
     pub replicas: Found<String, Instance>,
     pub proxies: Found<String, Proxy>,
+    pub aurora: ClusterSight,
     pub secrets: SecretSight,
     /// The STOP object, asked for without credentials.
     pub stop: Fetched,
@@ -112,6 +114,13 @@ pub fn readiness(plan: &Plan, snapshot: &Snapshot, seen: &Seen, stack: &Stack, n
         findings.extend(promotable(plan, &supposed, database, seen, &lag, now));
         lags.push(lag.seconds);
     }
+    for aurora in seen.databases.iter().map(|databases| &databases.aurora) {
+        for database in plan.databases.iter().filter(|database| database.is_global()) {
+            let Some(lag) = clusters::lag_now(database, aurora, now, &mut findings) else { continue };
+            findings.extend(clusters::takeover(plan, &supposed, database, aurora, &lag, now));
+            lags.push(lag.seconds);
+        }
+    }
     findings.extend(things::unheard(plan));
     findings.extend(journal::logins(plan, snapshot, now));
     findings.extend(seen.traffic.iter().flat_map(|seen| traffic(plan, snapshot, seen, now)));
@@ -145,7 +154,8 @@ impl Seen {
         [
             judged(&self.compute, |seen| things::compute(plan, seen)),
             judged(&self.databases, |seen| {
-                [things::replicas(plan, &seen.replicas), things::proxies(plan, &seen.proxies), things::quotas(&seen.quotas)].concat()
+                let (replicas, clusters) = (things::replicas(plan, &seen.replicas), clusters::there(plan, &seen.aurora));
+                [replicas, clusters, things::proxies(plan, &seen.proxies), things::quotas(&seen.quotas)].concat()
             }),
             judged(&self.secrets, |seen| things::secrets(plan, seen)),
             judged(&self.traffic, |seen| things::stop(plan, &seen.public).into_iter().collect()),

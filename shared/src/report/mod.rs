@@ -260,6 +260,9 @@ fn comparisons(plan: &Plan, snapshot: &Snapshot) -> Vec<Comparison> {
     plan.databases.iter().filter_map(one).collect()
 }
 
+/// How a person shows what no drill does of an Aurora global database.
+const BY_HAND: &str = "rehearse it in a maintenance window: `failover` while the primary is healthy, which is a switchover and loses nothing, then `failback` and `switch-home`";
+
 fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
     let mut not_proven = Vec::new();
     if run.mode == Mode::Failback {
@@ -270,7 +273,7 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
         not_proven.push("how much would be lost: a drill promotes a copy of a healthy replica".to_owned());
         for database in plan.databases.iter().filter(|database| database.is_global()) {
             not_proven.push(format!(
-                "that {} takes over, and its secrets: a secondary of an Aurora global database cannot be promoted to rehearse it",
+                "that {} takes over, and its secrets: a secondary of an Aurora global database cannot be promoted without moving the writer, and a copy restored from a snapshot would show its data and no takeover; {BY_HAND}",
                 database.replica
             ));
         }

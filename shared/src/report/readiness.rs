@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::{Deserialize, Serialize};
 
-use super::Objectives;
 use super::html::{STYLE, moment, seconds};
+use super::{BY_HAND, Objectives};
 use crate::decide::readiness::{Finding, Readiness, Severity};
 use crate::plan::{ObserverKind, Plan};
 use crate::state::Snapshot;
@@ -108,6 +108,12 @@ fn not_shown(plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
     let alarms = plan.observers.iter().filter(|observer| matches!(observer.kind, ObserverKind::Alarm { .. }));
     let unheard = alarms.filter(|observer| !snapshot.evidence.observers.contains_key(&observer.name));
     lines.extend(unheard.map(|observer| format!("that the alarm of observer {} arrives: it never changed since Relight listens", observer.name)));
+    for database in plan.databases.iter().filter(|database| database.is_global()) {
+        lines.push(format!(
+            "that {} takes over: no drill rehearses it, and the last good one says nothing of it, nor does the estimate of the recovery time; {BY_HAND}",
+            database.replica
+        ));
+    }
     for database in &plan.databases {
         if !plan.secrets.iter().any(|secret| secret.database == database.name) {
             lines.push(format!("that anybody can log in to database {}: no secret of the plan opens it", database.name));

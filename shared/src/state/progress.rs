@@ -90,6 +90,19 @@ pub struct DatabaseStep {
     pub takeover: Option<Takeover>,
     /// Aurora's: when the cluster without an instance was last to be given one, written before the call.
     pub instance_asked_at: Option<Timestamp>,
+    /// Aurora's: what became of the cluster that was the writer before.
+    pub old_writer: OldWriter,
+}
+
+/// The cluster that a takeover left behind, until it is a secondary again.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OldWriter {
+    pub looked_at: Option<Timestamp>,
+    /// The last sentence about it.
+    pub last: String,
+    /// It was seen as a secondary that follows, or out of the global cluster.
+    pub over_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

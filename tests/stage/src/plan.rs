@@ -141,10 +141,10 @@ fn set(table: &mut Table, values: &[(&str, &str)]) {
 ///
 /// # Errors
 /// As [`text`].
-pub fn example(primary: &str, standby: &str) -> Result<String, Error> {
+pub fn example(primary: &str, standby: &str, engine: Engine) -> Result<String, Error> {
     text(&Differences {
         name: EXAMPLES_NAME.to_owned(),
-        engine: Engine::Postgres,
+        engine,
         account: crate::ACCOUNT.to_owned(),
         primary: primary.to_owned(),
         standby: standby.to_owned(),
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_stages_plan_is_the_examples_with_its_differences() {
-        let differing = Plan::parse(&example("us-east-2", "us-west-2").expect("the example's form")).expect("a good plan");
+        let differing = Plan::parse(&example("us-east-2", "us-west-2", Engine::Postgres).expect("the example's form")).expect("a good plan");
         let example = Plan::parse(EXAMPLE).expect("a good plan");
         assert_eq!((differing.services, differing.groups, differing.secrets), (example.services, example.groups, example.secrets));
         assert_ne!((differing.policy.dwell, differing.drill.hold), (example.policy.dwell, example.drill.hold));

@@ -15,17 +15,17 @@ use relight::aws::notices::SnsNotices;
 use relight::aws::reports::S3Reports;
 use relight::aws::secrets::AwsSecrets;
 use relight::aws::stop::AwsTraffic;
-use relight::plan::{Plan, Secret};
+use relight::plan::{Engine, Plan, Secret};
 use relight_stage::{Options, PRIMARY, STANDBY, Stage};
 use relight_world::World;
 
 /// The stage's own plan, so that both have the same services, groups, databases and secrets.
-fn plan_of_a_world() -> String {
-    relight_stage::plan::example(PRIMARY, STANDBY).expect("the example's plan")
+fn world() -> (World, Plan) {
+    world_with(Engine::Postgres)
 }
 
-fn world() -> (World, Plan) {
-    let text = plan_of_a_world();
+fn world_with(engine: Engine) -> (World, Plan) {
+    let text = relight_stage::plan::example(PRIMARY, STANDBY, engine).expect("the example's plan");
     (World::with_plan(&text), Plan::stored(&text).expect("a plan"))
 }
 
@@ -46,6 +46,12 @@ async fn the_worlds_database_passes() {
     suites::database(&world.database, &plan, || world.now()).await;
     world.database.add_proxy(suites::PROXY);
     suites::home_database(&world.database, &plan).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worlds_global_clusters_pass() {
+    let (world, plan) = world_with(Engine::AuroraPostgres);
+    suites::global_clusters(&world.database, &plan, || world.now()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,6 +108,18 @@ async fn the_stage_passes() {
     // Last: afterwards the databases are others.
     stage.rds.create_proxy(STANDBY, suites::PROXY).expect("a proxy");
     suites::home_database(&AwsDatabase::new(&aws), &plan).await;
+    stage.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stages_global_clusters_pass() {
+    let stage = Stage::start(Options { engine: Engine::AuroraPostgres, ..Options::default() }).await.expect("a stage");
+    // As above: nobody looks on.
+    stage.router.set_rate_factor(0.01);
+    let text = std::fs::read_to_string(stage.folder.join("relight.toml")).expect("the stage's plan");
+    let plan = Plan::stored(&text).expect("a plan");
+    let aws = Aws::from_config(relight_stage::aws::config(stage.router.url(), STANDBY));
+    suites::global_clusters(&AwsDatabase::new(&aws), &plan, Timestamp::now).await;
     stage.shutdown().await;
 }
 

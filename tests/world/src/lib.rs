@@ -88,6 +88,8 @@ impl World {
         for database in &plan.databases {
             arns.push(format!("arn:aws:rds:{region}:{account}:db:{}", database.replica));
             arns.push(format!("arn:aws:rds:{}:{account}:db:{}", plan.primary, database.primary));
+            arns.push(format!("arn:aws:rds:{region}:{account}:cluster:{}", database.replica));
+            arns.extend(database.global_cluster.iter().map(|global| format!("arn:aws:rds::{account}:global-cluster:{global}")));
         }
         let listens = |endpoint: String| Subscriber { endpoint, confirmed: true };
         let all = ["scale-up", "scale-down", "promote-replica", "rotate-secret", "switch-traffic", "watch-primary", "monthly-drill"];

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod aurora;
 mod broken;
 mod data;
 mod look;

@@ -89,7 +89,7 @@ pub(crate) fn sound() -> Scene {
     sound_of(PLAN)
 }
 
-fn sound_of(plan: &str) -> Scene {
+pub(crate) fn sound_of(plan: &str) -> Scene {
     let world = World::with_plan(plan);
     let now = world.now();
     let login = |name: &str| (name.to_owned(), LoginSeen { at: now - minutes(10), ok: true, said: "logs in".to_owned() });

@@ -1,5 +1,7 @@
 //! What is wrong, how badly, and what to do: each a type with its sentences.
 
+mod cluster;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -15,6 +17,8 @@ use crate::plan::Bounds;
 use crate::plan::stack::NoArn;
 use crate::ports::{CallError, GroupName, Quota, ServiceName, Setback, Topic, Why};
 use crate::state::Owed;
+
+pub use cluster::ClusterFinding;
 
 /// How much it matters. What stops a failover comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,6 +81,8 @@ pub enum Finding {
     RehearsedByRestore { database: String, replica: String, why: NotCopied },
     ClassPending { replica: String, class: String },
     QuotaSpent(Quota),
+    // Of an Aurora global database.
+    Cluster(ClusterFinding),
     // Logins.
     NoLogin { secret: String },
     OldLogin { secret: String, at: Timestamp },
@@ -135,6 +141,7 @@ impl Finding {
 
     pub fn severity(&self) -> Severity {
         match self {
+            Finding::Cluster(found) => found.severity(),
             Finding::UnplannedTarget { .. }
             | Finding::NotReplicated { .. }
             | Finding::OpenBucket { .. }
@@ -164,6 +171,9 @@ impl Finding {
 
     /// Whether the plan names what the standby does not have: such a plan is not put in force.
     pub fn is_about_what_is_not_there(&self) -> bool {
+        if let Finding::Cluster(found) = self {
+            return found.is_about_what_is_not_there();
+        }
         matches!(
             self,
             Finding::NoService { .. }
@@ -197,6 +207,7 @@ impl Finding {
             F::NoHeartbeat { database, .. } => format!("database/{database}"),
             F::NoProxy { proxy } | F::ProxyElsewhere { proxy, .. } | F::ProxyNotAvailable { proxy, .. } => format!("proxy/{proxy}"),
             F::QuotaSpent(quota) => format!("quota/{}", quota.name),
+            F::Cluster(found) => found.about(),
             F::NoBeat { database, .. } => format!("database/{database}"),
             F::Busy(busy) => format!("replica/{}", busy.instance),
             F::NotPromotable { database, .. } | F::LossAccepted { database, .. } | F::RehearsedByRestore { database, .. } => {
@@ -275,6 +286,7 @@ impl fmt::Display for Finding {
             F::QuotaSpent(Quota { name, used, max }) => {
                 write!(f, "of RDS's quota {name} nothing is left, {used} of {max} are used: a drill's copy of a replica finds no room")
             }
+            F::Cluster(found) => found.fmt(f),
             F::NoLogin { secret } => write!(f, "nobody has logged in with {secret} yet"),
             F::OldLogin { secret, at } => write!(f, "the last login with {secret} was at {at}, they are made each half hour"),
             F::NoBeat { database, said } => write!(f, "the heartbeat of {database} does not arrive: {}", head(said)),
@@ -388,6 +400,7 @@ impl Finding {
                  `aws service-quotas request-service-quota-increase` takes it",
                 quota.name
             ),
+            F::Cluster(found) => found.remedy(),
             F::NoLogin { .. } | F::OldLogin { .. } => "read rotate-secret's log: it logs in by its tick while no run is open".to_owned(),
             F::LoginFailed { said, .. } | F::NoBeat { said, .. } => tail(said).to_owned(),
             F::StopLies { bucket, key } => {

@@ -88,10 +88,13 @@ impl Stack {
 /// What the ARNs of a parameter stand for, in their order. That a secret may be rotated is not told apart from that it may be changed.
 fn named(plan: &Plan, parameter: &str) -> Vec<String> {
     let fenced = plan.databases.iter().filter(|database| database.quarantine_security_group.is_some());
+    let clusters = plan.databases.iter().filter(|database| database.is_global());
     match parameter {
         "EcsServiceArns" => plan.services.iter().map(|service| service.id().0).collect(),
         "AutoScalingGroupArns" => plan.groups.iter().map(|group| group.id().0).collect(),
-        "ReplicaArns" => plan.databases.iter().map(|database| database.id().0).collect(),
+        "ReplicaArns" => plan.databases.iter().filter(|database| !database.is_global()).map(|database| database.id().0).collect(),
+        "GlobalClusterArns" => clusters.filter_map(|database| Some(format!("global-cluster/{}", database.global_cluster.as_ref()?))).collect(),
+        "ClusterArns" => clusters.map(|database| format!("cluster/{}", database.replica)).collect(),
         "PrimaryDatabaseArns" => fenced.map(|database| format!("fence of {}", database.id())).collect(),
         "SecretArns" => plan.secrets.iter().map(|secret| secret.id().0).collect(),
         _ => Vec::new(),

@@ -25,6 +25,18 @@ impl Supposed {
         &self.run
     }
 
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The same failover without the operator's word, which is not always as good as a quorum: from a primary that is seen up he moves on
+    /// by a switchover.
+    pub(super) fn by_quorum(&self) -> Run {
+        let mut run = self.run.clone();
+        run.words.failover = None;
+        run
+    }
+
     /// What would stand between the confirmation and the point of no return, were every part ready.
     pub(super) fn blocked(&self, plan: &Plan, now: Timestamp) -> Option<Blocked> {
         blocked(plan, &self.snapshot, &self.run, &Verdict::default(), now)

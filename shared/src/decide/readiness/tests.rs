@@ -1,5 +1,7 @@
 //! What the world cannot show in one look: how sentences are built from what was seen, and what a supposed run asks.
 
+mod clusters;
+
 use super::stack::Stack;
 use super::*;
 use crate::evidence::Word;
@@ -42,6 +44,7 @@ fn seen() -> Seen {
             replicas: [("orders".to_owned(), Ok(Some(replica)))].into(),
             lags: [("orders".to_owned(), Ok(vec![LagSample { at: at(-60), seconds: Some(2.0) }]))].into(),
             proxies: Found::new(),
+            aurora: ClusterSight::default(),
             quotas: Arc::new(Ok(Vec::new())),
         }),
         secrets: Ok(SecretSight { secrets: [("shop/orders".to_owned(), Ok(Some(secret)))].into() }),

@@ -1,7 +1,7 @@
 //! What the plan names in the standby Region: whether it is there, may be read, and could be brought to its active size.
 
 use super::finding::Finding;
-use super::{Things, suppose};
+use super::{Things, clusters, suppose};
 use crate::decide::capacity::Refusal;
 use crate::look::{ComputeSight, SecretSight};
 use crate::plan::{Database, Group, Plan, Secret, Service};
@@ -11,6 +11,7 @@ use crate::ports::{CallError, Described, Fetched, Found, GroupName, GroupState, 
 pub fn things(plan: &Plan, seen: &Things) -> Vec<Finding> {
     let mut findings = compute(plan, &seen.compute);
     findings.extend(replicas(plan, &seen.replicas));
+    findings.extend(clusters::there(plan, &seen.aurora));
     findings.extend(proxies(plan, &seen.proxies));
     findings.extend(secrets(plan, &seen.secrets));
     findings.extend(stop(plan, &seen.stop));

@@ -17,6 +17,7 @@ use stage_router::Call;
 use crate::calls::{assert_found_in_failover, forbidden, forbidden_in_failback, refused_by_iam};
 use crate::common::with_stage;
 use crate::failover::orders;
+use crate::readiness;
 
 const CLUSTER: &str = "shop-orders-standby";
 /// The lag was sampled up to a sample's period before the failure, and the storage's own records are half a second apart.
@@ -44,6 +45,8 @@ async fn primary_dies_and_the_global_database_is_failed_over_to_with_no_more_los
         assert_eq!(refused_by_iam(&calls), [""; 0]);
         assert_eq!(takeovers(&calls), [("FailoverGlobalCluster", STANDBY)]);
         assert_eq!(promoted(stage).await?, ["false", "2"], "each promotion begins a timeline");
+        let left = stage.snapshot().await?.progress.promotion.databases["orders"].old_writer.clone();
+        assert!(left.over_at.is_none() && left.last.contains("it is pending-resync"), "its Region is dark: {left:?}");
 
         let kept = orders(stage, STANDBY, CLUSTER).await?;
         assert!(!received.is_empty() && received.is_subset(&kept), "{} of {} rows are gone", received.difference(&kept).count(), received.len());
@@ -63,8 +66,6 @@ async fn the_way_home_is_a_switchover_what_was_lost_is_kept_and_a_drill_passes()
     with_stage(aurora(), async |stage| {
         let failover = scenes::failover(stage).await?;
         stage.return_primary().await?;
-        stage.allow_failback(true).await?;
-        stage.order("monthly-drill", "failback").await?;
         let wait = async |what: &str, seconds: u64, done: &dyn Fn(&Snapshot) -> bool| {
             until(what, Duration::from_secs(seconds), async || {
                 let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
@@ -73,6 +74,10 @@ async fn the_way_home_is_a_switchover_what_was_lost_is_kept_and_a_drill_passes()
             .await
         };
         let is = |snapshot: &Snapshot, phase: Phase| snapshot.head.run.as_ref().is_some_and(|run| (run.mode, run.phase) == (Mode::Failback, phase));
+        let follows = |snapshot: &Snapshot| snapshot.progress.promotion.databases["orders"].old_writer.over_at.is_some();
+        wait("the old writer a secondary", 120, &follows).await?;
+        stage.allow_failback(true).await?;
+        stage.order("monthly-drill", "failback").await?;
         let plan = &stage.workload.plan;
         let ready = |snapshot: &Snapshot| unready(plan, snapshot, Timestamp::now()).is_empty();
         wait("both sides synchronised", 180, &|snapshot| is(snapshot, Phase::Synchronised) && ready(snapshot)).await?;
@@ -114,8 +119,14 @@ async fn the_way_home_is_a_switchover_what_was_lost_is_kept_and_a_drill_passes()
 async fn the_operator_moves_on_from_a_healthy_primary_and_a_secondary_without_an_instance_loses_nothing() {
     let options = Options { headless: true, database: "instance_class = \"db.r6g.large\"".parse().expect("a key of the plan"), ..aurora() };
     with_stage(options, async |stage| {
-        // A primary is healthy that was seen up for the dwell.
-        tokio::time::sleep(stage.speed.shortened(60) * 2).await;
+        // Longer than the dwell, for which a primary must be seen up to be healthy.
+        readiness::logged_in_and_measured(stage).await?;
+        let look = readiness::look(stage).await?;
+        assert_eq!(readiness::blocking(&look), Vec::<&str>::new(), "{:#?}", look.findings);
+        let first = look.findings.iter().find(|row| row.about == format!("cluster/{CLUSTER}")).expect("it has no instance");
+        assert!(first.said.contains("would add one of class db.r6g.large first"), "{first:?}");
+        assert!(look.estimates.rpo_seconds.is_some_and(|seconds| seconds < 300.0), "{look:#?}");
+        assert_eq!(refused_by_iam(&stage.router.calls()), [""; 0]);
         stage.order("monthly-drill", "failover").await?;
         let snapshot = until("the standby serving", Duration::from_secs(120), async || {
             let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;

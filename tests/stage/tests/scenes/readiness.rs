@@ -88,7 +88,7 @@ async fn a_service_that_is_deleted(stage: &Stage) -> Result<(), Error> {
 }
 
 /// Asks as a person does, and reads what lies in the bucket.
-async fn look(stage: &Stage) -> Result<ReadinessReport, Error> {
+pub(crate) async fn look(stage: &Stage) -> Result<ReadinessReport, Error> {
     let answer = stage.order("monthly-drill", "readiness").await?;
     assert!(answer["said"].to_string().contains("readiness.html"), "{answer}");
     let page = stage.report("readiness.html").await?;
@@ -96,7 +96,7 @@ async fn look(stage: &Stage) -> Result<ReadinessReport, Error> {
     Ok(serde_json::from_str(&stage.report("readiness.json").await?).expect("the documented form"))
 }
 
-fn blocking(report: &ReadinessReport) -> Vec<&str> {
+pub(crate) fn blocking(report: &ReadinessReport) -> Vec<&str> {
     let blocks = report.findings.iter().filter(|row| row.severity == relight::decide::readiness::Severity::Blocking);
     blocks.map(|row| row.about.as_str()).collect()
 }
@@ -110,7 +110,7 @@ async fn ready_again(stage: &Stage) -> Result<(), Error> {
 }
 
 /// rotate-secret has logged in, and the lag's metric has a sample, as in any life before a failure.
-async fn logged_in_and_measured(stage: &Stage) -> Result<(), Error> {
+pub(crate) async fn logged_in_and_measured(stage: &Stage) -> Result<(), Error> {
     tokio::time::sleep(stage.speed.shortened(60) * 2).await;
     until("a login with each secret", Duration::from_secs(60), async || {
         let logins = stage.snapshot().await.map_err(|error| error.to_string())?.memory.logins;

@@ -1,5 +1,6 @@
 //! What each port promises, whoever implements it.
 
+mod clusters;
 mod compute;
 mod database;
 mod home;
@@ -8,6 +9,7 @@ mod secrets;
 
 use std::time::Duration;
 
+pub(crate) use clusters::global_clusters;
 pub(crate) use compute::compute;
 pub(crate) use database::database;
 pub(crate) use home::{home_database, home_secret};

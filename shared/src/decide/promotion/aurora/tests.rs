@@ -199,6 +199,16 @@ fn what_is_not_there_or_does_not_fit_is_refused_with_its_name() {
 }
 
 #[test]
+fn a_patch_or_a_version_that_nobody_tells_is_no_other_version() {
+    for (there, here) in [("16.3", "16.3.2"), ("16.3", ""), ("", "16.3")] {
+        let mut scene = Scene::confirmed();
+        scene.global.as_mut().unwrap().engine_version = there.to_owned();
+        scene.cluster.as_mut().unwrap().engine_version = here.to_owned();
+        scene.is_cleared(90);
+    }
+}
+
+#[test]
 fn what_passes_is_waited_for_before_the_point_of_no_return() {
     let mut scene = Scene::confirmed();
     scene.moving("switching-over", OLD);
@@ -225,6 +235,9 @@ fn a_cluster_without_an_instance_is_cleared_and_gets_one_before_it_is_asked() {
     scene.situation.plan.databases =
         vec![Database { instance_class: Some("db.r6g.large".to_owned()), ..Scene::activating().situation.plan.databases[0].clone() }];
     let add = |again| GlobalStep::AddInstance { class: "db.r6g.large".to_owned(), again };
+    scene.situation.journal.head.hold = Some(HoldSwitch { until: at(20), by: "ada".to_owned() });
+    scene.waits(10, "ada holds it until");
+    scene.situation.journal.head.hold = None;
     scene.does(10, add(false));
     scene.step.instance_asked_at = Some(at(10));
     scene.waits(60, "the first one is being created");
@@ -295,6 +308,12 @@ fn a_cluster_that_was_detached_by_hand_goes_on_once_it_has_a_writer() {
     scene.global.as_mut().unwrap().members.truncate(1);
     scene.refuses(10, "is no member of the global cluster shop-global");
     scene.cluster.as_mut().unwrap().instances[0].writer = true;
+    scene.cluster.as_mut().unwrap().status = "promoting".to_owned();
+    scene.refuses(10, "is no member of the global cluster shop-global");
+    scene.cluster.as_mut().unwrap().status = "available".to_owned();
+    scene.cluster.as_mut().unwrap().instances[0].status = "rebooting".to_owned();
+    scene.refuses(10, "is no member of the global cluster shop-global");
+    scene.cluster.as_mut().unwrap().instances[0].status = "available".to_owned();
     scene.does(10, GlobalStep::TookOver { detached: true });
     scene.global = None;
     scene.does(10, GlobalStep::TookOver { detached: true });
@@ -307,6 +326,9 @@ fn a_database_that_comes_after_another_waits_for_its_proof() {
     scene.situation.plan.databases.push(first);
     scene.situation.plan.databases[0].after = Some("users".to_owned());
     scene.waits(10, "users must be proven first");
+    scene.step.promote_attempt_at = Some(at(5));
+    scene.waits(10, "got no answer");
+    scene.step.promote_attempt_at = None;
     scene.situation.database();
     let done = DatabaseStep { promoted_at: Some(at(5)), ..DatabaseStep::default() };
     scene.situation.journal.progress.promotion.databases.insert("users".to_owned(), done);

@@ -56,6 +56,10 @@ impl Scene {
     }
 }
 
+fn moving(to: &str) -> Moving {
+    Moving { status: "switching-over".to_owned(), to: to.to_owned() }
+}
+
 fn lost(name: &str, seconds: i64) -> LostRows {
     LostRows { snapshot: name.to_owned(), at: at(seconds) }
 }
@@ -98,13 +102,15 @@ fn what_keeps_it_from_going_home_is_said_with_its_remedy() {
         }
     };
     assert_eq!(said(&|_| {}), "");
-    let cases: [Case<'_>; 6] = [
+    let cases: [Case<'_>; 8] = [
         (&|scene| scene.global = None, "there is no global cluster shop-global"),
         (&|scene| scene.home = None, "the primary Region has no cluster orders"),
         (&|scene| drop(scene.global.as_mut().unwrap().members.remove(0)), "orders is no member of the global cluster"),
         (&|scene| scene.home.as_mut().unwrap().instances.clear(), "orders has no instance"),
         (&|scene| scene.home_member().writer = true, "orders is the writer of the global cluster already"),
         (&|scene| scene.home.as_mut().unwrap().status = "modifying".to_owned(), "orders is modifying"),
+        (&|scene| scene.home.as_mut().unwrap().instances[0].status = "rebooting".to_owned(), "waits for an available instance"),
+        (&|scene| scene.global.as_mut().unwrap().moving = Some(moving(HERE)), "the global cluster is switching-over, to arn:"),
     ];
     for (change, part) in cases {
         assert!(said(change).contains(part), "{part}: {}", said(change));
@@ -119,7 +125,9 @@ fn a_switchover_home_is_followed_and_asked_again_only_after_a_minute_in_which_no
     assert!(matches!(switch(&scene.seen(60)), Decision::Wait(GlobalHomeWait::Asked { .. })));
     assert_eq!(switch(&scene.seen(62)), act(GlobalHomeMove::SwitchHome { again: true }));
     scene.step.promote_called_at = Some(at(2));
-    scene.global.as_mut().unwrap().moving = Some(Moving { status: "switching-over".to_owned(), to: HOME.to_owned() });
+    assert!(matches!(switch(&scene.seen(62)), Decision::Wait(GlobalHomeWait::Asked { .. })));
+    assert_eq!(switch(&scene.seen(63)), act(GlobalHomeMove::SwitchHome { again: true }));
+    scene.global.as_mut().unwrap().moving = Some(moving(HOME));
     assert!(matches!(switch(&scene.seen(90)), Decision::Wait(GlobalHomeWait::Moving { .. })));
     scene.global.as_mut().unwrap().moving = None;
     for member in &mut scene.global.as_mut().unwrap().members {
@@ -128,6 +136,9 @@ fn a_switchover_home_is_followed_and_asked_again_only_after_a_minute_in_which_no
     scene.home.as_mut().unwrap().instances[0].status = "rebooting".to_owned();
     assert!(matches!(switch(&scene.seen(91)), Decision::Wait(GlobalHomeWait::Settling { .. })));
     scene.home.as_mut().unwrap().instances[0].status = "available".to_owned();
+    scene.home.as_mut().unwrap().status = "promoting".to_owned();
+    assert!(matches!(switch(&scene.seen(91)), Decision::Wait(GlobalHomeWait::Settling { .. })));
+    scene.home.as_mut().unwrap().status = "available".to_owned();
     assert_eq!(switch(&scene.seen(92)), act(GlobalHomeMove::Home));
     scene.step.promoted_at = Some(at(92));
     assert_eq!(switch(&scene.seen(93)), Decision::Done);
@@ -144,6 +155,18 @@ fn a_throttled_switchover_is_asked_again_at_once_and_a_hold_stops_it() {
 }
 
 #[test]
+fn a_database_that_comes_after_another_goes_home_after_its_proof_there() {
+    let mut scene = Scene::new();
+    let first = Database { name: "users".to_owned(), engine: Engine::Postgres, ..scene.situation.plan.databases[0].clone() };
+    scene.situation.plan.databases.push(first);
+    scene.situation.plan.databases[0].after = Some("users".to_owned());
+    assert!(matches!(switch(&scene.seen(1)), Decision::Wait(GlobalHomeWait::After(_))));
+    let done = HomeStep { promoted_at: Some(at(1)), ..HomeStep::default() };
+    scene.situation.journal.progress.promotion.home.insert("users".to_owned(), done);
+    assert_eq!(switch(&scene.seen(2)), act(GlobalHomeMove::SwitchHome { again: false }));
+}
+
+#[test]
 fn the_standby_is_restored_when_its_cluster_follows_again() {
     let mut scene = Scene::new();
     let members = &mut scene.global.as_mut().unwrap().members;
@@ -151,6 +174,9 @@ fn the_standby_is_restored_when_its_cluster_follows_again() {
     (members[1].writer, members[1].synchronization) = (false, Some("pending-resync".to_owned()));
     assert!(matches!(restore(&scene.seen(1)), Decision::Wait(GlobalHomeWait::Rebuilding { .. })));
     scene.global.as_mut().unwrap().members[1].synchronization = Some("connected".to_owned());
+    scene.global.as_mut().unwrap().moving = Some(moving(HOME));
+    assert!(matches!(restore(&scene.seen(1)), Decision::Wait(GlobalHomeWait::Rebuilding { .. })));
+    scene.global.as_mut().unwrap().moving = None;
     assert_eq!(restore(&scene.seen(1)), act(GlobalHomeMove::Restored));
     scene.step.replica_ready_at = Some(at(1));
     assert_eq!(restore(&scene.seen(2)), Decision::Done);

@@ -1,5 +1,8 @@
 //! A PostgreSQL of the test's own, on a free port of 127.0.0.1, gone when the last test lets go of it.
 
+#[path = "machine.rs"]
+mod machine;
+
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -7,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+pub(crate) use machine::free_port;
+use machine::other_user;
 use relight::secret::SecretValue;
 use serde_json::json;
 use tokio_postgres::NoTls;
@@ -216,10 +221,6 @@ pub(crate) fn secret_at(port: u16, user: &str, password: &str, more: serde_json:
     SecretValue::parse(&text.to_string()).expect("a secret")
 }
 
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
-
 /// `RELIGHT_TEST_PG`, the PATH, or the system's usual folders.
 fn binaries() -> PathBuf {
     let named = std::env::var_os("RELIGHT_TEST_PG").map(PathBuf::from);
@@ -231,18 +232,4 @@ fn binaries() -> PathBuf {
     // A folder of links may lack some of the programs.
     let real = |folder: PathBuf| folder.join("initdb").canonicalize().ok()?.parent().map(Path::to_path_buf);
     folders.find_map(real).expect("no PostgreSQL: put its bin folder on the PATH, or name it in RELIGHT_TEST_PG")
-}
-
-/// The user `postgres` (or `nobody`) where the test runs as root.
-fn other_user() -> Option<(u32, u32)> {
-    let id = Command::new("id").arg("-u").output().expect("id runs");
-    if String::from_utf8_lossy(&id.stdout).trim() != "0" {
-        return None;
-    }
-    let users = std::fs::read_to_string("/etc/passwd").expect("the users");
-    let find = |name: &str| {
-        let fields: Vec<&str> = users.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
-        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
-    };
-    Some(find("postgres").or_else(|| find("nobody")).expect("a user that is not root"))
 }

@@ -1,5 +1,8 @@
 //! A MariaDB of the test's own, on a free port of 127.0.0.1, gone when the test lets go of it.
 
+#[path = "../login/machine.rs"]
+mod machine;
+
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -8,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+pub(crate) use machine::free_port;
+use machine::other_user;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 use relight::secret::SecretValue;
@@ -197,27 +202,9 @@ pub(crate) fn secret_at(port: u16, user: &str, password: &str, more: serde_json:
     SecretValue::parse(&text.to_string()).expect("a secret")
 }
 
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
-
 /// On the PATH, or where Debian has it.
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/bin"].map(PathBuf::from));
     folders.map(|folder| folder.join(name)).find(|program| program.is_file())
-}
-
-/// The user `postgres` or `nobody` where the test runs as root.
-fn other_user() -> Option<(u32, u32)> {
-    let id = Command::new("id").arg("-u").output().expect("id runs");
-    if String::from_utf8_lossy(&id.stdout).trim() != "0" {
-        return None;
-    }
-    let users = std::fs::read_to_string("/etc/passwd").expect("the users");
-    let find = |name: &str| {
-        let fields: Vec<&str> = users.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
-        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
-    };
-    Some(find("postgres").or_else(|| find("nobody")).expect("a user that is not root"))
 }

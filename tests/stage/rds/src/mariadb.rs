@@ -15,6 +15,7 @@ use crate::home::Home;
 use crate::instance::Login;
 use crate::session::ADMIN;
 use crate::tls::{CertificateFiles, Certificates};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
@@ -78,6 +79,16 @@ impl MariaDbBinaries {
         let mut folders: Vec<PathBuf> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
         folders.extend(FOLDERS.map(PathBuf::from));
         MariaDbBinaries::find_in(&folders)
+    }
+
+    /// For a test: whether it can run; where it cannot, a line says how it could.
+    pub fn is_here() -> bool {
+        MariaDbBinaries::find()
+            .map_err(|why| {
+                // Past the test harness, which keeps to itself what a test that passes has printed.
+                let _unheard = writeln!(std::io::stderr(), "not run: {why}");
+            })
+            .is_ok()
     }
 
     /// The same in `folders` alone.

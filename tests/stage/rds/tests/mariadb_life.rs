@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::mariadb::{is_here, run, session, value};
+use common::mariadb::{run, session, value};
 use common::*;
 use stage_rds::MariaDbBinaries;
 use std::path::PathBuf;
@@ -121,7 +121,7 @@ async fn stage_without_mariadb_refuses_its_instances_and_the_search_for_it_names
     let nowhere = MariaDbBinaries::find_in(&[PathBuf::from("/nonexistent")]).expect_err("none there").to_string();
     assert!(nowhere.contains("apt-get install --no-install-recommends mariadb-server-core mariadb-client-core"), "{nowhere}");
     assert!(nowhere.contains("/nonexistent"), "{nowhere}");
-    if is_here() {
+    if MariaDbBinaries::is_here() {
         return;
     }
     let stage = Stage::start("no-mariadb").await;

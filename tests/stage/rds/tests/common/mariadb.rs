@@ -7,15 +7,10 @@ use stage_rds::MariaDbBinaries;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Whether the tests of this engine can run; where they cannot, the log says how they could.
-pub(crate) fn is_here() -> bool {
-    MariaDbBinaries::find().map_err(|why| eprintln!("not run: {why}")).is_ok()
-}
-
 impl Stage {
     /// None where there is no MariaDB: the test ends.
     pub(crate) async fn with_mariadb(name: &str) -> Option<Stage> {
-        if !is_here() {
+        if !MariaDbBinaries::is_here() {
             return None;
         }
         let stage = Stage::start(&format!("mariadb-{name}")).await;

@@ -45,7 +45,7 @@ fn done_by_aurora(database: &Database) -> impl Iterator<Item = Wrong> {
             "leave it out",
         ),
         (
-            database.backup_retention_days != super::week(),
+            database.backup_retention_days != super::database::week(),
             "backup_retention_days",
             "each cluster has backups of its own, before and after a failover, and Relight does not change them",
             "leave it out, and set the retention of both clusters",

@@ -1,7 +1,7 @@
 //! What the scenes asked of the roles, kept beyond each scene: together they say which permissions somebody needed.
 //!
 //! ```text
-//! a scene that passed ─keep─► target/stage/coverage/SCENE.json ─┐
+//! a scene that passed ─keep─► target/stage/coverage/SCENE.json ─┐      SCENE.not-run of one that this machine lacks something for
 //! infra/control, as it is now ──────────────────────────────────┴─► tests/privileges.rs
 //! ```
 
@@ -16,6 +16,8 @@ use stage_router::Permission;
 use crate::layout::Layout;
 use crate::stage::Stage;
 use crate::{ACCOUNT, Error};
+
+const NOT_RUN: &str = "not-run";
 
 /// What one scene leaves behind.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,14 +51,33 @@ impl Coverage {
     }
 }
 
-/// Keeps what the scene of the running test has asked for until now.
-pub fn keep(stage: &Stage) -> Result<(), Error> {
+/// The scene of the running test, by the test's name.
+fn scene() -> Result<String, Error> {
     let thread = std::thread::current();
     let test = thread.name().filter(|name| *name != "main").ok_or_else(|| Error::Part {
         doing: "keeping a scene's coverage",
         message: "the test has no name: libtest runs each in a thread that is named after it".to_owned(),
     })?;
-    let scene = test.rsplit("::").next().unwrap_or(test).to_owned();
+    Ok(test.rsplit("::").next().unwrap_or(test).to_owned())
+}
+
+/// Records that the scene of the running test cannot run on this machine, and why: the roles are judged without it.
+pub fn not_run(layout: &Layout, why: &str) -> Result<(), Error> {
+    let folder = folder(layout);
+    std::fs::create_dir_all(&folder).map_err(|source| Error::io("making target/stage/coverage", source))?;
+    std::fs::write(folder.join(format!("{}.{NOT_RUN}", scene()?)), why).map_err(|source| Error::io("recording a scene that was not run", source))
+}
+
+/// The scenes that could not run here.
+pub fn unrun(layout: &Layout) -> Vec<String> {
+    let Ok(files) = std::fs::read_dir(folder(layout)) else { return Vec::new() };
+    let names = files.flatten().filter_map(|file| file.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_suffix(NOT_RUN)?.strip_suffix('.').map(str::to_owned)).collect()
+}
+
+/// Keeps what the scene of the running test has asked for until now.
+pub fn keep(stage: &Stage) -> Result<(), Error> {
+    let scene = scene()?;
     let coverage = Coverage {
         permissions: stage.router.permissions(),
         stack: stage.workload.stack.name.clone(),
@@ -77,6 +98,9 @@ pub fn read(layout: &Layout) -> Result<Vec<Coverage>, Error> {
     let mut kept = Vec::new();
     for file in files {
         let file = file.map_err(|source| Error::io("reading target/stage/coverage", source))?;
+        if file.path().extension().is_some_and(|extension| extension == NOT_RUN) {
+            continue;
+        }
         let text = std::fs::read(file.path()).map_err(|source| Error::io("reading a scene's coverage", source))?;
         kept.push(serde_json::from_slice::<Coverage>(&text).map_err(Error::part("reading a scene's coverage"))?);
     }

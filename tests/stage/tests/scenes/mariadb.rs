@@ -2,7 +2,8 @@
 
 use relight::plan::Engine;
 use relight::run::{Mode, Phase};
-use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage, scenes};
+use relight_stage::layout::Layout;
+use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage, coverage, scenes};
 use stage_rds::MariaDbBinaries;
 
 use crate::calls::{forbidden_in_drill, refused_by_iam};
@@ -16,7 +17,12 @@ const TOLERANCE: f64 = 0.5;
 
 /// None where this machine has no MariaDB, and a line that says so.
 fn mariadb() -> Option<Options> {
-    MariaDbBinaries::is_here().then(|| Options { engine: Engine::MariaDb, ..Options::default() })
+    if MariaDbBinaries::is_here() {
+        return Some(Options { engine: Engine::MariaDb, ..Options::default() });
+    }
+    let layout = Layout::find().expect("a checkout that was built");
+    coverage::not_run(&layout, "this machine has no MariaDB").expect("a folder to write to");
+    None
 }
 
 #[tokio::test(flavor = "multi_thread")]

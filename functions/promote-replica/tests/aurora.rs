@@ -187,12 +187,7 @@ async fn the_old_writer_is_looked_at_each_minute_until_aurora_has_made_it_a_seco
     let mut scene = activating().await;
     scene.world.calls.dark(Place::Primary, true);
     scene.nudge().await;
-    let over = scene.world.now();
-    scene.change(|head| {
-        head.serving = Place::Standby;
-        let run = head.run.as_mut().expect("a run");
-        (run.phase, run.ended_at) = (Phase::Active, Some(over));
-    });
+    scene.serves();
     let looks = scene.world.calls.count("rds:DescribeGlobalClusters");
     scene.ticks(6).await;
     let made = scene.world.calls.count("rds:DescribeGlobalClusters") - looks;
@@ -217,12 +212,7 @@ async fn the_old_writer_is_looked_at_each_minute_until_aurora_has_made_it_a_seco
 async fn an_old_writer_that_cannot_be_looked_at_is_said_and_tried_again() {
     let mut scene = activating().await;
     scene.nudge().await;
-    let over = scene.world.now();
-    scene.change(|head| {
-        head.serving = Place::Standby;
-        let run = head.run.as_mut().expect("a run");
-        (run.phase, run.ended_at) = (Phase::Active, Some(over));
-    });
+    scene.serves();
     scene.world.calls.fault("rds:DescribeGlobalClusters", Fault::Silence);
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     scene.ticks(1).await;

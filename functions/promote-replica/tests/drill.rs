@@ -5,7 +5,7 @@ mod common;
 use common::{PLAN, Scene, minutes};
 use relight::plan::Plan;
 use relight::ports::{CopyId, Database, Notice, Removal};
-use relight::run::{Mode, Phase, Step};
+use relight::run::{Mode, Phase};
 use relight::state::Owed;
 use relight_world::Fault;
 
@@ -166,14 +166,7 @@ async fn a_failure_during_the_copy_s_creation_waits_for_the_backup_and_then_prom
     let mut scene = drill();
     scene.nudge_for(5).await;
     assert_eq!(scene.world.database.instance("orders-replica").expect("there").status, "backing-up");
-    let now = scene.world.now();
-    scene.change(|head| {
-        let run = head.run.as_mut().expect("a run");
-        run.step(Step::RealFailure, now).expect("legal");
-        run.step(Step::Confirm, now).expect("legal");
-        (run.first_down, run.confirmed_at) = (Some(now), Some(now));
-        run.words.failover = Some(common::said(now));
-    });
+    scene.turns_into_a_failover();
     scene.nudge_for(5).await;
     let step = scene.promotion().databases["orders"].clone();
     assert!(step.refused.as_ref().is_some_and(|why| why.contains("orders-replica is backing-up")), "{step:?}");

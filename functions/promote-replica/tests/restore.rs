@@ -4,7 +4,7 @@ mod common;
 
 use common::{Scene, minutes};
 use relight::ports::{CopyId, Instance, Notice};
-use relight::run::{Mode, Phase, Step};
+use relight::run::{Mode, Phase};
 use relight::state::Owed;
 use relight_world::Fault;
 
@@ -129,14 +129,7 @@ async fn a_failure_while_the_snapshot_is_taken_waits_for_its_end_and_then_promot
     let mut scene = drill();
     scene.nudge_for(5).await;
     assert_eq!(scene.world.database.instance("orders-replica").expect("there").status, "backing-up");
-    let now = scene.world.now();
-    scene.change(|head| {
-        let run = head.run.as_mut().expect("a run");
-        run.step(Step::RealFailure, now).expect("legal");
-        run.step(Step::Confirm, now).expect("legal");
-        (run.first_down, run.confirmed_at) = (Some(now), Some(now));
-        run.words.failover = Some(common::said(now));
-    });
+    scene.turns_into_a_failover();
     scene.nudge_for(5).await;
     let step = scene.promotion().databases["orders"].clone();
     assert!(step.refused.as_ref().is_some_and(|why| why.contains("orders-replica is backing-up")), "{step:?}");

@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use promote_replica::PromoteReplica;
-use relight::run::{Mode, Phase, Run, RunId, Said, Words};
+use relight::run::{Mode, Phase, Run, RunId, Said, Step, Words};
 use relight::state::{
     CopyComparison, Head, Key, OfRun, Part, Place, PromotionProgress, RehearsalProgress, RotationProgress, Snapshot, TrafficProgress,
 };
@@ -104,6 +104,28 @@ impl Scene {
         let mut head = self.snapshot().head;
         change(&mut head);
         self.world.journal.set(Key::Head, json!(head));
+    }
+
+    /// The primary fails in the middle of a drill: a quorum confirmed it, and the operator says so, too.
+    pub(crate) fn turns_into_a_failover(&self) {
+        let now = self.world.now();
+        self.change(|head| {
+            let run = head.run.as_mut().expect("a run");
+            run.step(Step::RealFailure, now).expect("legal");
+            run.step(Step::Confirm, now).expect("legal");
+            (run.first_down, run.confirmed_at) = (Some(now), Some(now));
+            run.words.failover = Some(said(now));
+        });
+    }
+
+    /// The failover is over, and the standby serves.
+    pub(crate) fn serves(&self) {
+        let over = self.world.now();
+        self.change(|head| {
+            head.serving = Place::Standby;
+            let run = head.run.as_mut().expect("a run");
+            (run.phase, run.ended_at) = (Phase::Active, Some(over));
+        });
     }
 
     pub(crate) fn say(&self, word: impl FnOnce(&mut Words, Said)) {

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::decide::promotion::behind_a_proxy;
 use crate::evidence::{Verdict, Word};
 use crate::fold::open;
-use crate::plan::{ActMode, Database, ObserverKind, Plan};
+use crate::plan::{ActMode, ObserverKind, Plan};
 use crate::run::{Illegal, Mode, Phase, Run, Step};
 use crate::state::{Head, Owed, Place, RehearsalProgress, Snapshot};
 
@@ -231,17 +231,15 @@ fn rehearsed(plan: &Plan, snapshot: &Snapshot) -> bool {
     let progress = &snapshot.progress;
     let rehearsal = &progress.rotation.rehearsal;
     let capacity = progress.capacity.least_per_cent(plan).is_some_and(|reached| reached >= plan.policy.least_capacity);
-    // A cluster of Aurora's is not rehearsed: the report says so.
     let databases = plan.databases.iter().all(|database| match progress.promotion.copies.get(&database.name) {
         Some(copy) if copy.failed.is_some() => true,
         // A copy that nobody can log in to is given up with its secrets, not waited for until the deadline.
         Some(copy) => {
             copy.promoted_at.is_some() && (rehearsal.proven.contains_key(&database.name) || nobody_logs_in(plan, rehearsal, &database.name))
         }
-        None => database.is_global(),
+        None => false,
     });
-    let global = |name: &str| plan.database(name).is_some_and(Database::is_global);
-    let secrets = plan.secrets.iter().filter(|secret| !global(&secret.database)).all(|secret| {
+    let secrets = plan.secrets.iter().all(|secret| {
         let copy_failed = progress.promotion.copies.get(&secret.database).is_some_and(|copy| copy.failed.is_some());
         let step = rehearsal.secrets.get(&secret.name);
         copy_failed

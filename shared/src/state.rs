@@ -136,6 +136,9 @@ pub enum Owed {
     Capacity,
     /// A disposable copy of a replica, in the standby Region. Never sleeps.
     Copy { instance: String },
+    /// A disposable copy of a secondary of Aurora's: a cluster with its instance, and the snapshot. A kind of its own, since a version that
+    /// knows instances alone would find none of this name and call it gone. Never sleeps.
+    Cluster { cluster: String },
     /// A disposable secret. Never sleeps.
     Secret { name: String },
     /// Another version made it, and this one cannot undo it.
@@ -149,6 +152,7 @@ impl Owed {
         match self {
             Owed::Capacity => "capacity".to_owned(),
             Owed::Copy { instance } => format!("copy/{instance}"),
+            Owed::Cluster { cluster } => format!("cluster/{cluster}"),
             Owed::Secret { name } => format!("secret/{name}"),
             Owed::Unread { id, .. } => id.clone(),
         }

@@ -91,6 +91,14 @@ deadline = "1h"
 validate = ["http://standby.shop.test/orders"]
 "#;
 
+/// The same with an Aurora global database.
+pub fn global_plan() -> String {
+    let clusters = "engine = \"aurora-postgresql\"\nglobal_cluster = \"orders-global\"\nprimary = \"orders\"\nreplica = \"orders-standby\"\n";
+    let from = PLAN.find("engine = \"postgres\"").expect("the plan has a database");
+    let to = PLAN[from..].find("\n[[secret]]").expect("secrets follow") + from;
+    format!("{}{clusters}{}", &PLAN[..from], &PLAN[to..])
+}
+
 pub const REPLICA: &str = "orders-replica";
 pub const SECRETS: [&str; 2] = ["shop/app", "shop/admin"];
 

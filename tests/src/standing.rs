@@ -16,6 +16,8 @@ pub struct Standing {
     pub instances: BTreeMap<String, Instance>,
     /// What copies were restored from.
     pub copy_snapshots: Vec<String>,
+    /// Instances of copies that are clusters.
+    pub copy_members: Vec<String>,
     /// How often each was promoted.
     pub promotions: BTreeMap<String, usize>,
     /// Every secret that there is, disposable ones among them.
@@ -71,6 +73,7 @@ impl Standing {
             groups: plan.groups.iter().map(|group| (group.id().0, world.compute.group(&group.name))).collect(),
             instances: names.iter().map(|name| (name.clone(), world.database.instance(name).expect("it was just named"))).collect(),
             copy_snapshots: world.database.copy_snapshots(),
+            copy_members: world.database.copy_members(),
             promotions: names.iter().map(|name| (name.clone(), world.database.promotions(name))).collect(),
             secrets: world.secrets.names().iter().filter_map(secret).collect(),
             fences: plan.databases.iter().map(|database| (database.primary.clone(), world.database.primary_groups(&database.primary))).collect(),

@@ -16,7 +16,7 @@ use relight::plan::Plan;
 use relight::ports::Change;
 use relight::run::{Mode, Phase};
 use relight::state::{Item, Key, Place, Snapshot, VERSION};
-use relight_suites::{Control, Delivery, Function, PLAN, REPLICA, minutes, peace, phase, primary_fails, primary_returns, reported, run};
+use relight_suites::{Control, Delivery, Function, PLAN, REPLICA, global_plan, minutes, peace, phase, primary_fails, primary_returns, reported, run};
 use relight_world::World;
 use relight_world::journal::BY_NAME;
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,16 @@ async fn restored() -> Vec<Moment> {
     found
 }
 
+/// On its way up, with an Aurora global database, whose snapshot is restored to a cluster.
+async fn of_a_cluster() -> Vec<Moment> {
+    let mut control = peace(&global_plan(), Delivery::one_turn()).await;
+    let world = control.world.clone();
+    control.drill();
+    let mut found = moments(&mut control, || run(&world).is_some_and(|run| run.phase == Phase::Holding)).await;
+    found.retain(|moment| moment.phase == Phase::Activating);
+    found
+}
+
 /// From the order on, with a row that the standby never got.
 async fn failback() -> Vec<Moment> {
     let mut control = peace(PLAN, Delivery::one_turn()).await;
@@ -128,6 +138,7 @@ async fn written() -> Fixture {
     moments.extend(stood_down().await);
     moments.extend(drill().await);
     moments.extend(restored().await);
+    moments.extend(of_a_cluster().await);
     moments.extend(failback().await);
     Fixture { written_by: "RELIGHT_GOLDEN=write cargo test --workspace --test golden".to_owned(), moments }
 }

@@ -8,6 +8,7 @@
 //!           both        aurora     the same of Aurora's clusters, taken over by their global cluster
 //!           (Active)    old_writer  the clusters that wrote before, until Aurora has made them secondaries
 //! Drill     Activating  rehearse   copy owed ─► created ─► compared by rotate-secret ─► promoted
+//!                       (copies)   copy owed ─► snapshot ─► restored; a cluster of Aurora's in this way alone
 //! Failback              aurora_home  old cluster a secondary again ─► lost rows kept ─► switched over ─► the standby's a secondary
 //!                       home       old writer set aside ─► replica at home ─► promoted there ─► the standby's replica again
 //! ```
@@ -16,6 +17,7 @@ mod activate;
 mod aurora;
 mod aurora_home;
 mod clear;
+mod copies;
 mod home;
 mod ledger;
 mod old_writer;
@@ -24,7 +26,7 @@ mod rehearse;
 use relight::decide::promotion::changes_due;
 use relight::look::{self, Sight};
 use relight::nudge::{Desk, Next, View, Work, WorkError};
-use relight::ports::{Database, GlobalClusters, Journal};
+use relight::ports::{ClusterCopies, Database, GlobalClusters, Journal};
 use relight::run::{Mode, Phase, Run};
 
 pub struct PromoteReplica<D> {
@@ -37,7 +39,7 @@ impl<D> PromoteReplica<D> {
     }
 }
 
-impl<D: Database + GlobalClusters> Work for PromoteReplica<D> {
+impl<D: Database + GlobalClusters + ClusterCopies> Work for PromoteReplica<D> {
     const NAME: &'static str = "promote-replica";
     const LEASE: &'static str = "promotion";
 

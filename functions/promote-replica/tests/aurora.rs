@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{PLAN, Scene, minutes};
+use common::{Scene, minutes, with_global};
 use relight::evidence::{Evidence, Word};
 use relight::ports::{Notice, Takeover};
 use relight::run::{Mode, Phase};
@@ -14,15 +14,8 @@ use serde_json::json;
 
 const GLOBAL: &str = "orders-global";
 
-fn plan() -> String {
-    PLAN.replace(
-        "engine = \"postgres\"\nprimary = \"orders\"\nreplica = \"orders-replica\"\ninstance_class = \"db.r6g.large\"",
-        "engine = \"aurora-postgresql\"\nglobal_cluster = \"orders-global\"\nprimary = \"orders\"\nreplica = \"orders-standby\"\ninstance_class = \"db.r6g.large\"",
-    )
-}
-
 fn scene(phase: Phase) -> Scene {
-    Scene::with_plan(&plan(), Mode::Failover, phase)
+    Scene::with_plan(&with_global("instance_class = \"db.r6g.large\""), Mode::Failover, phase)
 }
 
 /// Confirmed, judged, and past the point of no return, which the test writes in place of the others.
@@ -162,7 +155,7 @@ async fn a_cluster_without_an_instance_gets_one_first() {
     assert_eq!(scene.world.calls.count("rds:CreateDBInstance"), 1);
     assert!(scene.promotion().databases["orders"].promoted_at.is_some(), "{:#?}", scene.sentences());
 
-    let text = plan().replace("instance_class = \"db.r6g.large\"", "");
+    let text = with_global("");
     let mut scene = Scene::with_plan(&text, Mode::Failover, Phase::Confirmed);
     scene.world.database.behead(GLOBAL);
     scene.nudge().await;

@@ -8,9 +8,9 @@ use common::Scene;
 use jiff::Timestamp;
 use promote_replica::PromoteReplica;
 use relight::ports::{
-    AddedInstance, CallError, Cluster, ClusterLag, CopyId, CopyOf, CopySnapshot, Database, Fenced, GlobalCluster, GlobalClusters, GlobalId,
-    HomeCluster, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Proxy, ProxyId, Quota, Readable, RebuiltOf,
-    Removal, ReplicaId, SnapshotOf, Snapshotted, StandbyCluster, Takeover,
+    AddedInstance, CallError, Cluster, ClusterCopies, ClusterCopyOf, ClusterLag, CopyId, CopyOf, CopySnapshot, Database, Fenced, GlobalCluster,
+    GlobalClusters, GlobalId, HomeCluster, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Proxy, ProxyId, Quota,
+    Readable, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, StandbyCluster, Takeover,
 };
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
@@ -178,6 +178,36 @@ impl Database for Meanwhile<'_> {
 
     async fn rebuild(&self, replica: &ReplicaId, of: &RebuiltOf<'_>) -> Result<(), CallError> {
         self.world.rebuild(replica, of).await
+    }
+}
+
+impl ClusterCopies for Meanwhile<'_> {
+    async fn snapshot_cluster(&self, copy: &CopyId, of: &ClusterCopyOf<'_>) -> Result<(), CallError> {
+        self.world.snapshot_cluster(copy, of).await
+    }
+
+    async fn cluster_snapshot(&self, copy: &CopyId) -> Result<Option<CopySnapshot>, CallError> {
+        self.world.cluster_snapshot(copy).await
+    }
+
+    async fn restore_cluster(&self, copy: &CopyId, of: &ClusterCopyOf<'_>) -> Result<(), CallError> {
+        self.world.restore_cluster(copy, of).await
+    }
+
+    async fn cluster_copy(&self, copy: &CopyId) -> Result<Option<Cluster>, CallError> {
+        self.world.cluster_copy(copy).await
+    }
+
+    async fn add_copy_instance(&self, copy: &CopyId, class: &str, of: &ClusterCopyOf<'_>) -> Result<(), CallError> {
+        self.world.add_copy_instance(copy, class, of).await
+    }
+
+    async fn remove_cluster_copy(&self, copy: &CopyId) -> Result<Removal, CallError> {
+        self.world.remove_cluster_copy(copy).await
+    }
+
+    async fn cluster_copies(&self, plan: &str) -> Result<Vec<CopyId>, CallError> {
+        self.world.cluster_copies(plan).await
     }
 }
 

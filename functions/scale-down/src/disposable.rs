@@ -3,7 +3,8 @@
 use futures_util::future::join_all;
 use relight::decide::capacity;
 use relight::nudge::View;
-use relight::ports::{CallError, CopyId, Database, DisposableName, EntryKind, Removal, Secrets};
+use relight::plan;
+use relight::ports::{CallError, ClusterCopies, CopyId, Database, DisposableName, EntryKind, Removal, Secrets};
 use relight::run::Mode;
 use relight::state::{Key, Obligation, Owed};
 
@@ -12,6 +13,7 @@ use crate::{Half, ScaleDown};
 /// What may be removed: only names that a drill gives.
 enum Disposable {
     Copy(CopyId),
+    Cluster(CopyId),
     Secret(DisposableName),
 }
 
@@ -20,6 +22,7 @@ impl Disposable {
     fn owed(plan: &str, owed: &Obligation) -> Result<Disposable, String> {
         let disposable = match &owed.what {
             Owed::Copy { instance } => CopyId::named(instance).map(Disposable::Copy),
+            Owed::Cluster { cluster } => CopyId::named(cluster).map(Disposable::Cluster),
             Owed::Secret { name } => DisposableName::named(plan, name).map(Disposable::Secret),
             Owed::Capacity => None,
             Owed::Unread { why, .. } => return Err(why.clone()),
@@ -30,12 +33,13 @@ impl Disposable {
     fn about(&self) -> String {
         match self {
             Disposable::Copy(copy) => format!("copy/{copy}"),
+            Disposable::Cluster(copy) => format!("cluster/{copy}"),
             Disposable::Secret(secret) => format!("secret/{}", secret.as_str()),
         }
     }
 }
 
-impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
+impl<C, D: Database + ClusterCopies, S: Secrets> ScaleDown<C, D, S> {
     /// Removes what is owed; when nothing is, what a drill made and the journal lost.
     pub(crate) async fn disposable(&self, view: &View) -> Half {
         let due = capacity::disposable(&view.snapshot, view.now);
@@ -67,11 +71,18 @@ impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
     async fn sweep(&self, view: &View) -> Half {
         let plan = &view.plan.name;
         let mut half = Half::default();
-        let (copies, secrets) = tokio::join!(self.database.copies(plan), self.secrets.disposables(plan));
+        // Of clusters the role may know nothing where the plan has none, and no drill of it makes any.
+        let has_clusters = view.plan.databases.iter().any(plan::Database::is_global);
+        let clusters = async { if has_clusters { self.database.cluster_copies(plan).await } else { Ok(Vec::new()) } };
+        let (copies, clusters, secrets) = tokio::join!(self.database.copies(plan), clusters, self.secrets.disposables(plan));
         let mut found = Vec::new();
         match copies {
             Ok(copies) => found.extend(copies.into_iter().map(Disposable::Copy)),
             Err(error) => unlisted(&mut half, "copies", &error),
+        }
+        match clusters {
+            Ok(clusters) => found.extend(clusters.into_iter().map(Disposable::Cluster)),
+            Err(error) => unlisted(&mut half, "clusters", &error),
         }
         match secrets {
             Ok(secrets) => found.extend(secrets.into_iter().map(Disposable::Secret)),
@@ -96,6 +107,7 @@ impl<C, D: Database, S: Secrets> ScaleDown<C, D, S> {
     async fn remove(&self, disposable: &Disposable) -> Result<Removal, CallError> {
         match disposable {
             Disposable::Copy(copy) => self.database.remove_copy(copy).await,
+            Disposable::Cluster(copy) => self.database.remove_cluster_copy(copy).await,
             Disposable::Secret(secret) => self.secrets.remove_disposable(secret).await,
         }
     }

@@ -17,7 +17,7 @@ mod sizes;
 use relight::decide::Decision;
 use relight::decide::capacity;
 use relight::nudge::{Desk, Next, View, Work, WorkError, put, remove};
-use relight::ports::{Compute, Database, Entry, EntryKind, Journal, Secrets, Write, Written};
+use relight::ports::{ClusterCopies, Compute, Database, Entry, EntryKind, Journal, Secrets, Write, Written};
 use relight::state::{Key, Memory, Owed, Part, RestoreProgress};
 
 /// One transaction of the journal holds a hundred items.
@@ -29,7 +29,7 @@ pub struct ScaleDown<C, D, S> {
     pub secrets: S,
 }
 
-impl<C: Compute, D: Database, S: Secrets> Work for ScaleDown<C, D, S> {
+impl<C: Compute, D: Database + ClusterCopies, S: Secrets> Work for ScaleDown<C, D, S> {
     const NAME: &'static str = "scale-down";
     /// scale-up's as well: the two never work on one resource at a time.
     const LEASE: &'static str = "capacity";

@@ -5,6 +5,7 @@
 //! there with a client that is given a little longer, since that Region is back.
 
 mod cluster;
+mod cluster_copies;
 mod copies;
 mod home;
 mod instance;

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Decision;
 use super::rotation::compare::concluded;
-use crate::plan::{Database, Plan, Secret};
+use crate::plan::Plan;
 use crate::run::{Mode, Phase, Run};
 use crate::state::{DrillProgress, Progress, Snapshot};
 
@@ -107,12 +107,13 @@ pub fn grade(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<Finding> {
 
 fn drill_findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Finding> {
     let mut findings = vec![capacity_finding(plan, progress)];
-    for database in plan.databases.iter().filter(|database| !database.is_global()) {
+    for database in &plan.databases {
+        let (of, what) = if database.is_global() { ("secondary", "takeover") } else { ("replica", "promotion") };
         let copy = progress.promotion.copies.get(&database.name);
         findings.push(match copy {
             Some(copy) if copy.failed.is_some() => bad(format!("database {}: {}", database.name, copy.failed.clone().unwrap_or_default())),
             Some(copy) if copy.promoted_at.is_some() && copy.is_restored() => {
-                good(format!("database {}: a disposable copy was restored from a snapshot of the replica; no promotion was rehearsed", database.name))
+                good(format!("database {}: a disposable copy was restored from a snapshot of the {of}; no {what} was rehearsed", database.name))
             }
             Some(copy) if copy.promoted_at.is_some() => good(format!("database {}: a disposable replica of the replica was promoted", database.name)),
             _ => bad(format!("database {}: the promotion was not rehearsed", database.name)),
@@ -123,8 +124,7 @@ fn drill_findings(plan: &Plan, progress: &Progress, run: &Run) -> Vec<Finding> {
             Some(Finding { ok, said: format!("database {}: {}", database.name, seen.said) })
         }));
     }
-    let global = |secret: &&Secret| plan.database(&secret.database).is_some_and(Database::is_global);
-    for secret in plan.secrets.iter().filter(|secret| !global(secret)) {
+    for secret in &plan.secrets {
         let step = progress.rotation.rehearsal.secrets.get(&secret.name);
         let done = step.is_some_and(|step| step.repointed_at.is_some() && step.failed.is_none() && (!secret.rotate || step.rotated_at.is_some()));
         let what = if secret.rotate { "repointed and rotated" } else { "repointed" };
@@ -181,8 +181,8 @@ fn capacity_finding(plan: &Plan, progress: &Progress) -> Finding {
 
 /// The recovery time. A failover's is measured from the first Down to the end of the run. A drill's is what a failover
 /// would have waited for: the slowest of full capacity and each database's promotion, proof and repointing, counted from
-/// when it was asked for, since a real failover makes no copy and compares none. A drill that restored a copy does not know it: a failover
-/// restores nothing, and what its promotion would take was not seen.
+/// when it was asked for, since a real failover makes no copy and compares none. A drill that restored a copy does not know it, as one of an
+/// Aurora cluster always did: a failover restores nothing, and what its promotion or takeover would take was not seen.
 pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<SignedDuration> {
     if run.mode == Mode::Failback {
         // Nothing is recovered: the standby serves until writes pause, which is measured by itself.
@@ -192,7 +192,7 @@ pub fn recovery_time(plan: &Plan, progress: &Progress, run: &Run) -> Option<Sign
         return Some(run.ended_at?.duration_since(run.first_down?));
     }
     let capacity = progress.capacity.resources.values().map(|step| step.reached_at.map(|at| at.duration_since(run.opened_at)));
-    let databases = plan.databases.iter().filter(|database| !database.is_global()).map(|database| {
+    let databases = plan.databases.iter().map(|database| {
         let copy = progress.promotion.copies.get(&database.name).filter(|copy| !copy.is_restored())?;
         let secrets = plan.secrets.iter().filter(|secret| secret.database == database.name);
         let repointed = secrets.map(|secret| progress.rotation.rehearsal.secrets.get(&secret.name)?.repointed_at);

@@ -6,6 +6,7 @@
 //!                        a cluster of Aurora's: attempt recorded ─► taken over by its global cluster ─► followed ─► the writer
 //! (Active)     old_writer  Aurora's cluster that was the writer before ─► looked at until it is a secondary again
 //! Drill        rehearse  copy owed ─► created ─► available ─► compared ─► promoted, or restored from a snapshot, or given up
+//!                        a cluster of Aurora's: copy owed ─► restored from a snapshot ─► given an instance, or given up
 //! Failback     home      old writer set aside ─► replica at home ─► promoted there ─► the standby's replica built again
 //! ```
 //!
@@ -30,7 +31,7 @@ pub use aurora::{GlobalCleared, GlobalRefusal, GlobalStep, GlobalWait, Standing,
 pub use clear::{Acceptance, Candidate, ClearanceRefusal, Cleared, clear};
 pub use old_writer::{OldWriterOver, OldWriterWait, old_writer, old_writer_is_due};
 pub use proxy::{ProxyRefusal, ProxyWait};
-pub use rehearse::{CopyMove, GivenUp, NotCopied, Rehearsal, RehearsalWait, rehearsal_ends, rehearse};
+pub use rehearse::{ClusterRehearsal, CopyMove, GivenUp, NotCopied, Rehearsal, RehearsalWait, rehearsal_ends, rehearse, rehearse_cluster};
 pub use settings::unsettled;
 
 /// What a replica is busy with while it cannot be promoted or copied; it passes by itself.

@@ -121,6 +121,11 @@ impl Cluster {
         self.status == "available"
     }
 
+    /// The status, but for a backup or a snapshot, which goes on beside everything else.
+    pub fn status_beside_backups(&self) -> &str {
+        if self.status == "backing-up" { "available" } else { &self.status }
+    }
+
     /// Storage alone: nobody can log in to it, and Aurora refuses to make it the writer.
     pub fn is_headless(&self) -> bool {
         self.instances.iter().all(|instance| instance.status == "deleting")

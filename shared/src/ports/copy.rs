@@ -4,7 +4,8 @@
 //! replica ──► a replica of it ─────────────────────────────► promoted ──► removed
 //!         └─► a snapshot, under the copy's name ──► restored: a writer at once ──► removed, then the snapshot
 //! ```
-//! One name stands for the instance and for its snapshot, so one obligation covers both.
+//! One name stands for the instance and for its snapshot, so one obligation covers both. Of Aurora's secondaries it stands for a cluster and
+//! its snapshot: `cluster_copy`.
 
 use std::fmt;
 
@@ -76,6 +77,15 @@ impl CopyId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of the one instance of a copy that is a cluster. It has the copy's digest, however much of the readable part is cut for it.
+    pub fn member(&self) -> String {
+        const SUFFIX: &str = "-1";
+        let (readable, digest) = self.0.rsplit_once('-').unwrap_or((&self.0, ""));
+        let room = LONGEST - SUFFIX.len() - digest.len() - 1;
+        let readable = readable.get(..room).unwrap_or(readable).trim_end_matches('-');
+        format!("{readable}-{digest}{SUFFIX}")
+    }
 }
 
 impl fmt::Display for CopyId {
@@ -116,6 +126,18 @@ mod tests {
         let run = RunId("drill-20260105T000500Z".to_owned());
         assert_ne!(CopyId::of("shop", &run, "orders"), CopyId::of("blog", &run, "orders"));
         assert_ne!(CopyId::of("ab", &run, "c"), CopyId::of("a", &run, "bc"));
+    }
+
+    #[test]
+    fn the_instance_of_a_cluster_has_a_name_of_its_own_that_rds_accepts() {
+        let of = |database: &str| CopyId::of("shop", &RunId("drill-20260105T000500Z".to_owned()), database);
+        assert_eq!(of("orders").member(), format!("{}-1", of("orders")));
+        for long in ["x".repeat(200), "a-".repeat(60)] {
+            let (copy, name) = (of(&long), of(&long).member());
+            let digest = copy.as_str().rsplit('-').next().expect("a digest");
+            assert!(name.len() <= 63 && !name.contains("--") && name.ends_with(&format!("-{digest}-1")), "{name}");
+            assert!(CopyId::named(&name).is_some_and(|named| named != copy), "{name}");
+        }
     }
 
     #[test]

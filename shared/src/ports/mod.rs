@@ -2,6 +2,7 @@
 //! AWS SDK in `relight::aws` and the in-memory world of the tests; one conformance suite holds them together.
 
 mod cluster;
+mod cluster_copy;
 mod compute;
 mod copy;
 mod database;
@@ -18,6 +19,7 @@ pub use cluster::{
     AddedInstance, Cluster, ClusterInstance, ClusterLag, GlobalCluster, GlobalClusters, GlobalId, HomeCluster, LostRows, Member, Moving, Readable,
     StandbyCluster, Takeover,
 };
+pub use cluster_copy::{ClusterCopies, ClusterCopyOf};
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
 pub use copy::{COPY_PREFIX, CopyId, CopyOf, CopySnapshot, Removal, SnapshotOf};
 pub use database::{Database, Fenced, Instance, InstanceChange, LagSample, ParameterGroup, PrimaryId, Quota, ReplicaId};

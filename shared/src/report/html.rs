@@ -153,7 +153,7 @@ fn writable(report: &Report) -> Markup {
             div .card { table {
                 tr { th { "database" } th { "took" } th { "" } }
                 @for (name, took) in restored_seconds {
-                    tr { td { (name) } td { (seconds(*took)) } td { "restored from a snapshot of the replica: it says nothing of a promotion" } }
+                    tr { td { (name) } td { (seconds(*took)) } td { "restored from a snapshot: it says nothing of a promotion or a takeover" } }
                 }
             } }
         }

@@ -273,11 +273,11 @@ fn not_proven(plan: &Plan, snapshot: &Snapshot, run: &Run) -> Vec<String> {
         not_proven.push("how much would be lost: a drill promotes a copy of a healthy replica".to_owned());
         for database in plan.databases.iter().filter(|database| database.is_global()) {
             not_proven.push(format!(
-                "that {} takes over, and its secrets: a secondary of an Aurora global database cannot be promoted without moving the writer, and a copy restored from a snapshot would show its data and no takeover; {BY_HAND}",
+                "that {} takes over, how long that takes, and so a recovery: a drill restores its snapshot, which moves no writer; {BY_HAND}",
                 database.replica
             ));
         }
-        not_proven.extend(restored::not_proven(&snapshot.progress));
+        not_proven.extend(restored::not_proven(plan, &snapshot.progress));
         for Comparison { database, equal, said, left_out } in comparisons(plan, snapshot) {
             if equal.is_none() {
                 not_proven.push(format!("that the copy of {database} has the replica's rows: {said}"));
@@ -338,6 +338,7 @@ fn milestones(snapshot: &Snapshot, run: &Run) -> Vec<(String, Timestamp)> {
         all.push((format!("{name}: copy compared"), progress.rotation.rehearsal.compared.get(name).and_then(|seen| seen.ended_at)));
         all.push((format!("{name}: snapshot requested"), copy.snapshot_asked_at));
         all.push((format!("{name}: restore requested"), copy.restore_asked_at));
+        all.push((format!("{name}: instance requested"), copy.instance_asked_at));
         all.push((format!("{name}: copy {}", if copy.is_restored() { "restored" } else { "promoted" }), copy.promoted_at));
     }
     all.extend(progress.rotation.proven.iter().map(|(name, at)| (format!("{name}: proven writable"), Some(*at))));

@@ -110,7 +110,7 @@ fn not_shown(plan: &Plan, snapshot: &Snapshot) -> Vec<String> {
     lines.extend(unheard.map(|observer| format!("that the alarm of observer {} arrives: it never changed since Relight listens", observer.name)));
     for database in plan.databases.iter().filter(|database| database.is_global()) {
         lines.push(format!(
-            "that {} takes over: no drill rehearses it, and the last good one says nothing of it, nor does the estimate of the recovery time; {BY_HAND}",
+            "that {} takes over, how long that takes, and so a recovery: a drill restores its snapshot, which moves no writer; {BY_HAND}",
             database.replica
         ));
     }

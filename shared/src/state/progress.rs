@@ -138,11 +138,14 @@ pub struct FrozenLag {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CopyStep {
+    /// The copy's name: of an instance, or of a cluster of Aurora's.
     pub instance: String,
     /// When the snapshot was first asked for that the copy is restored from; `None`: it is a replica of the replica.
     pub snapshot_asked_at: Option<Timestamp>,
     /// When that snapshot was there, and its restore first asked for.
     pub restore_asked_at: Option<Timestamp>,
+    /// When the instance of a restored cluster was first asked for.
+    pub instance_asked_at: Option<Timestamp>,
     pub requested_at: Option<Timestamp>,
     pub available_at: Option<Timestamp>,
     /// When its promotion was first due: from here on a failover would have waited.
@@ -156,7 +159,7 @@ pub struct CopyStep {
 }
 
 impl CopyStep {
-    /// From a snapshot of the replica, and no replica of it.
+    /// From a snapshot of the replica or of Aurora's secondary, and no replica of it.
     pub fn is_restored(&self) -> bool {
         self.snapshot_asked_at.is_some()
     }

@@ -51,6 +51,7 @@ async fn the_worlds_database_passes() {
 #[tokio::test(start_paused = true)]
 async fn the_worlds_global_clusters_pass() {
     let (world, plan) = world_with(Engine::AuroraPostgres);
+    suites::cluster_copies(&world.database, &plan).await;
     suites::global_clusters(&world.database, &plan, || world.now()).await;
 }
 
@@ -119,6 +120,7 @@ async fn the_stages_global_clusters_pass() {
     let text = std::fs::read_to_string(stage.folder.join("relight.toml")).expect("the stage's plan");
     let plan = Plan::stored(&text).expect("a plan");
     let aws = Aws::from_config(relight_stage::aws::config(stage.router.url(), STANDBY));
+    suites::cluster_copies(&AwsDatabase::new(&aws), &plan).await;
     suites::global_clusters(&AwsDatabase::new(&aws), &plan, Timestamp::now).await;
     stage.shutdown().await;
 }

@@ -1,9 +1,10 @@
 //! RDS in memory: replicas that lag, promotions and copies that take their time, an old writer in a Region that may be dark.
 //!
-//! What a promotion or a change does in its time is in `changes`, a drill's copies in `copies`, what a failback does in both Regions in `home`,
+//! What a promotion or a change does in its time is in `changes`, a drill's copies in `copies` and `cluster_copies`, what a failback does in both Regions in `home`,
 //! Aurora's clusters in `global`, the rows that instances hold in [`crate::data`]; what a test sets and sees without a call in `controls`.
 
 mod changes;
+mod cluster_copies;
 mod controls;
 mod copies;
 mod global;
@@ -60,6 +61,8 @@ struct Rds {
     snapshots: BTreeMap<(Place, String), Timestamp>,
     /// The snapshots that copies are restored from, by the copies' names.
     copy_snapshots: BTreeMap<String, copies::HeldSnapshot>,
+    /// The instances of copies that are clusters, by the copies' names.
+    copy_members: BTreeMap<String, cluster_copies::Member>,
     /// Hosts that were renamed, old and new, for whoever keeps users by host.
     renamed: Vec<(String, String)>,
     /// Aurora's global clusters by their names.
@@ -124,6 +127,7 @@ impl DatabaseWorld {
             primary: plan.databases.iter().map(|database| (database.primary.clone(), writer(database))).collect(),
             snapshots: BTreeMap::new(),
             copy_snapshots: BTreeMap::new(),
+            copy_members: BTreeMap::new(),
             renamed: Vec::new(),
             most_instances: 40,
             lag: BTreeMap::new(),
@@ -161,6 +165,7 @@ impl DatabaseWorld {
                 rds.move_name(place, &name, to);
             }
         }
+        rds.copy_members.retain(|_, member| member.is_there(now));
         rds.settle_globals(self.calls.is_dark(Place::Primary), now);
         rds.replicate(self.calls.is_dark(Place::Primary));
     }

@@ -61,6 +61,14 @@ pub(crate) fn with_settings() -> String {
     PLAN.replace("replica = \"users-replica\"", keys)
 }
 
+/// The plan with an Aurora global database in the place of the first replica; `class` is what it names for a first instance.
+pub(crate) fn with_global(class: &str) -> String {
+    PLAN.replace(
+        "engine = \"postgres\"\nprimary = \"orders\"\nreplica = \"orders-replica\"\ninstance_class = \"db.r6g.large\"",
+        &format!("engine = \"aurora-postgresql\"\nglobal_cluster = \"orders-global\"\nprimary = \"orders\"\nreplica = \"orders-standby\"\n{class}"),
+    )
+}
+
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) work: PromoteReplica<DatabaseWorld>,

@@ -5,7 +5,7 @@ use relight::run::{Mode, Phase};
 use relight::state::{Key, Owed, Place};
 use relight_world::Fault;
 
-use crate::scene::Scene;
+use crate::scene::{Scene, global_plan};
 
 #[tokio::test(start_paused = true)]
 async fn copies_and_secrets_of_a_drill_are_gone_before_it_closes() {
@@ -55,6 +55,56 @@ async fn a_snapshot_that_nothing_was_restored_from_goes_whether_it_is_owed_or_th
         scene.nudge().await;
         assert_eq!((scene.standing().snapshots, scene.phase()), (Vec::new(), Phase::Closed), "owed: {owed}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_goes_after_its_instance_and_before_its_snapshot_whether_it_is_owed_or_the_journal_lost_it() {
+    for (parts, owed) in [(1, true), (2, true), (3, true), (1, false), (2, false), (3, false)] {
+        let mut scene = Scene::raised_under(&global_plan(), Mode::Drill, Phase::Restoring, |_| {}).await;
+        let copy = scene.make_cluster_copy("shop", parts, owed).await.to_string();
+        let other = scene.make_cluster_copy("blog", 3, false).await;
+        scene.tick().await;
+        assert_eq!(scene.phase(), Phase::Restoring, "{parts} {owed}: it is still being deleted");
+        scene.nudge().await;
+        let standing = scene.standing();
+        assert!(!standing.instances.contains(&copy) && standing.instances.contains(&other.to_string()), "{parts} {owed}: {standing:?}");
+        let (members, snapshots) = (vec![other.member()], vec![other.to_string()]);
+        assert_eq!((standing.members, standing.snapshots, scene.phase()), (members, snapshots, Phase::Closed), "{parts} {owed}");
+        let order: Vec<&str> = scene.world.calls.log().iter().map(|call| call.operation).filter(|call| call.starts_with("rds:Delete")).collect();
+        assert_eq!(order, ["rds:DeleteDBInstance", "rds:DeleteDBCluster", "rds:DeleteDBClusterSnapshot"][3 - parts..], "{parts} {owed}: each once");
+        assert!(scene.snapshot().obligations.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clusters_removal_ends_the_same_whichever_call_fails_once() {
+    let mut met = 0;
+    for fault in [Fault::Throttled, Fault::Silence, Fault::LostAnswer] {
+        for n in 0.. {
+            let mut scene = Scene::raised_under(&global_plan(), Mode::Drill, Phase::Restoring, |_| {}).await;
+            scene.make_cluster_copy("shop", 3, n % 2 == 0).await;
+            scene.world.calls.fault_at(scene.world.calls.log().len() + n, fault);
+            for _ in 0..8 {
+                let _answer = scene.try_nudge().await;
+                tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            }
+            if scene.world.calls.fault_is_pending() {
+                break;
+            }
+            met += 1;
+            scene.expect_restored(&format!("{fault:?} at call {n}"));
+            assert_eq!(scene.phase(), Phase::Closed, "{fault:?} at call {n}");
+        }
+    }
+    assert!(met > 100, "only {met} faults were met");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_without_clusters_asks_for_none() {
+    let mut scene = Scene::raised(Mode::Drill, Phase::Restoring).await;
+    scene.nudge().await;
+    let asked = ["rds:DescribeDBClusters", "rds:DescribeDBClusterSnapshots"].map(|call| scene.world.calls.count(call));
+    assert_eq!((asked, scene.phase()), ([0, 0], Phase::Closed), "its role may not");
 }
 
 #[tokio::test(start_paused = true)]

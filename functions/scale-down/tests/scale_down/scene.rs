@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use relight::nudge::NudgeError;
 use relight::plan::Plan;
-use relight::ports::{CopyId, CopyOf, Database, DisposableName, GroupState, ReplicaId, Secrets, ServiceState, SnapshotOf, Stage};
+use relight::ports::{
+    ClusterCopies, ClusterCopyOf, CopyId, CopyOf, Database, DisposableName, GroupState, ReplicaId, Secrets, ServiceState, SnapshotOf, Stage,
+    StandbyCluster,
+};
 use relight::run::{Mode, Phase, Run, RunId, Words};
 use relight::say::Answer;
 use relight::state::{Head, Key, Obligation, Owed, Snapshot};
@@ -60,12 +63,19 @@ kind = "probe"
 url = "https://primary.shop.example/health"
 "#;
 
+/// The plan with an Aurora global database.
+pub(crate) fn global_plan() -> String {
+    PLAN.replace("engine = \"postgres\"", "engine = \"aurora-postgresql\"\nglobal_cluster = \"orders-global\"")
+}
+
 /// What stands in the standby Region.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Standing {
     pub(crate) service: Option<ServiceState>,
     pub(crate) group: Option<GroupState>,
     pub(crate) instances: Vec<String>,
+    /// Instances of copies that are clusters.
+    pub(crate) members: Vec<String>,
     pub(crate) snapshots: Vec<String>,
     pub(crate) secrets: Vec<String>,
 }
@@ -84,7 +94,11 @@ impl Scene {
     }
 
     pub(crate) async fn raised_from(mode: Mode, phase: Phase, pilot_light: impl FnOnce(&ComputeWorld)) -> Scene {
-        let world = World::with_plan(PLAN);
+        Scene::raised_under(PLAN, mode, phase, pilot_light).await
+    }
+
+    pub(crate) async fn raised_under(plan: &str, mode: Mode, phase: Phase, pilot_light: impl FnOnce(&ComputeWorld)) -> Scene {
+        let world = World::with_plan(plan);
         pilot_light(&world.compute);
         let scale_down = ScaleDown { compute: world.compute.clone(), database: world.database.clone(), secrets: world.secrets.clone() };
         let mut scene = Scene { before: standing(&world), scale_down, world };
@@ -162,6 +176,27 @@ impl Scene {
         copy
     }
 
+    /// One of an Aurora secondary, of which `parts` were made: the snapshot, the cluster, its instance.
+    pub(crate) async fn make_cluster_copy(&self, plan: &str, parts: usize, owed: bool) -> CopyId {
+        let run = self.snapshot().head.run.expect("a run").id;
+        let copy = CopyId::of(plan, &run, "orders");
+        let of_plan = Plan::stored(&global_plan()).expect("a plan");
+        let of = ClusterCopyOf { source: &StandbyCluster::of(&of_plan, &of_plan.databases[0]), plan, run: &run };
+        let database = &self.world.database;
+        for part in 0..parts {
+            match part {
+                0 => database.snapshot_cluster(&copy, &of).await.expect("a snapshot"),
+                1 => database.restore_cluster(&copy, &of).await.expect("a cluster"),
+                _ => database.add_copy_instance(&copy, "db.r6g.large", &of).await.expect("an instance"),
+            }
+            tokio::time::sleep(Duration::from_secs(90)).await;
+        }
+        if owed {
+            self.owe(Owed::Cluster { cluster: copy.to_string() });
+        }
+        copy
+    }
+
     /// A disposable secret that rotate-secret made, owed or forgotten.
     pub(crate) async fn make_secret(&self, owed: bool) -> String {
         let run = self.snapshot().head.run.expect("a run").id;
@@ -229,6 +264,7 @@ fn standing(world: &World) -> Standing {
         service: world.compute.service("shop", "web"),
         group: world.compute.group("workers"),
         instances: world.database.instances(),
+        members: world.database.copy_members(),
         snapshots: world.database.copy_snapshots(),
         secrets: world.secrets.names(),
     }

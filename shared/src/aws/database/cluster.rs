@@ -4,7 +4,7 @@
 //! of the primary, which is healthy then.
 
 use aws_sdk_rds::Client;
-use aws_sdk_rds::types::{DbCluster, DbInstance, Filter, GlobalClusterMember, GlobalClusterMemberSynchronizationStatus, Tag};
+use aws_sdk_rds::types::{DbCluster, DbClusterSnapshot, DbInstance, Filter, GlobalClusterMember, GlobalClusterMemberSynchronizationStatus, Tag};
 use aws_smithy_types::retry::RetryConfig;
 use jiff::Timestamp;
 
@@ -17,13 +17,13 @@ use crate::ports::{
 use crate::state::Endpoint;
 
 const GLOBAL: &str = "rds:DescribeGlobalClusters";
-const CLUSTERS: &str = "rds:DescribeDBClusters";
-const CREATE: &str = "rds:CreateDBInstance";
+pub(super) const CLUSTERS: &str = "rds:DescribeDBClusters";
+pub(super) const CREATE: &str = "rds:CreateDBInstance";
 const FAILOVER: &str = "rds:FailoverGlobalCluster";
 const SWITCHOVER: &str = "rds:SwitchoverGlobalCluster";
-const SNAPSHOTS: &str = "rds:DescribeDBClusterSnapshots";
+pub(super) const SNAPSHOTS: &str = "rds:DescribeDBClusterSnapshots";
 const COPY: &str = "rds:CopyDBClusterSnapshot";
-const ENGINE: &str = "aurora-postgresql";
+pub(super) const ENGINE: &str = "aurora-postgresql";
 
 impl GlobalClusters for AwsDatabase {
     async fn global_cluster(&self, global: &GlobalId) -> Result<Option<GlobalCluster>, CallError> {
@@ -48,7 +48,7 @@ impl GlobalClusters for AwsDatabase {
         let pages = self.home_rds(home.region()).describe_db_cluster_snapshots().db_cluster_identifier(home.as_str()).into_paginator();
         let found = pages.items().send().try_collect().await.map_err(failed(SNAPSHOTS))?;
         let prefix = home.lost_prefix();
-        let lost = |snapshot: aws_sdk_rds::types::DbClusterSnapshot| {
+        let lost = |snapshot: DbClusterSnapshot| {
             let made = snapshot.snapshot_create_time().and_then(|at| at.to_millis().ok());
             let at = made.and_then(|millis| Timestamp::from_millisecond(millis).ok()).unwrap_or(Timestamp::MIN);
             Some(LostRows { at, snapshot: snapshot.db_cluster_snapshot_identifier.filter(|name| name.starts_with(&prefix))? })
@@ -58,12 +58,7 @@ impl GlobalClusters for AwsDatabase {
 
     async fn keep_lost_rows(&self, home: &HomeCluster, lost: &LostRows) -> Result<Snapshotted, CallError> {
         let (rds, name) = (self.home_rds(home.region()), lost.kept_as());
-        let found = rds.describe_db_cluster_snapshots().db_cluster_snapshot_identifier(&name).send().await.map_err(failed(SNAPSHOTS));
-        let found = match found {
-            Ok(answer) => answer.db_cluster_snapshots.unwrap_or_default().into_iter().next(),
-            Err(CallError { why: Why::NotFound(_), .. }) => None,
-            Err(error) => return Err(error),
-        };
+        let found = describe_snapshot(rds, &name).await?;
         match found.as_ref().map(|copy| copy.status().unwrap_or_default()) {
             Some("available") => return Ok(Snapshotted::Done),
             Some("failed") => {
@@ -146,7 +141,7 @@ impl GlobalClusters for AwsDatabase {
     }
 }
 
-async fn with_instances(rds: &Client, name: &str) -> Result<Option<Cluster>, CallError> {
+pub(super) async fn with_instances(rds: &Client, name: &str) -> Result<Option<Cluster>, CallError> {
     let Some(found) = describe(rds, name).await? else { return Ok(None) };
     let of_cluster = Filter::builder().name("db-cluster-id").values(name).build();
     let answer = rds.describe_db_instances().filters(of_cluster).into_paginator().items().send().try_collect().await;
@@ -154,9 +149,18 @@ async fn with_instances(rds: &Client, name: &str) -> Result<Option<Cluster>, Cal
 }
 
 /// One cluster; `None` where there is none of this name.
-async fn describe(rds: &Client, name: &str) -> Result<Option<DbCluster>, CallError> {
+pub(super) async fn describe(rds: &Client, name: &str) -> Result<Option<DbCluster>, CallError> {
     match rds.describe_db_clusters().db_cluster_identifier(name).send().await.map_err(failed(CLUSTERS)) {
         Ok(answer) => Ok(answer.db_clusters.unwrap_or_default().into_iter().next()),
+        Err(CallError { why: Why::NotFound(_), .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// One snapshot of a cluster; `None` where there is none of this name.
+pub(super) async fn describe_snapshot(rds: &Client, name: &str) -> Result<Option<DbClusterSnapshot>, CallError> {
+    match rds.describe_db_cluster_snapshots().db_cluster_snapshot_identifier(name).send().await.map_err(failed(SNAPSHOTS)) {
+        Ok(answer) => Ok(answer.db_cluster_snapshots.unwrap_or_default().into_iter().next()),
         Err(CallError { why: Why::NotFound(_), .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -14,7 +14,7 @@ use crate::ports::{CallError, CopyId, CopyOf, CopySnapshot, Removal, SnapshotOf,
 use crate::run::RunId;
 
 const RESTORE: &str = "rds:RestoreDBInstanceFromDBSnapshot";
-const DELETE: &str = "rds:DeleteDBInstance";
+pub(super) const DELETE: &str = "rds:DeleteDBInstance";
 const DELETE_SNAPSHOT: &str = "rds:DeleteDBSnapshot";
 
 pub(super) async fn create(rds: &Client, copy: &CopyId, of: &CopyOf<'_>) -> Result<(), CallError> {
@@ -43,12 +43,16 @@ pub(super) async fn take_snapshot(rds: &Client, copy: &CopyId, of: &SnapshotOf<'
 }
 
 pub(super) async fn snapshot(rds: &Client, copy: &CopyId) -> Result<Option<CopySnapshot>, CallError> {
-    let found = snapshot::describe(rds, copy.as_str()).await?;
-    Ok(found.map(|found| match found.status().unwrap_or_default() {
+    Ok(snapshot::describe(rds, copy.as_str()).await?.map(|found| how_far(found.status())))
+}
+
+/// By the status, of a cluster's snapshot as well.
+pub(super) fn how_far(status: Option<&str>) -> CopySnapshot {
+    match status.unwrap_or_default() {
         "available" => CopySnapshot::Available,
         "failed" => CopySnapshot::Failed,
         _ => CopySnapshot::Underway,
-    }))
+    }
 }
 
 /// A restore gets the default groups of VPC and engine unless it is told others, and nobody could log in: so the replica is looked at first.
@@ -80,17 +84,18 @@ pub(super) async fn restore(rds: &Client, copy: &CopyId, of: &SnapshotOf<'_>) ->
 /// The instance first: its snapshot is looked for when it is gone.
 pub(super) async fn remove(rds: &Client, copy: &CopyId) -> Result<Removal, CallError> {
     match instance::describe(rds, copy.as_str()).await? {
-        Some(found) => remove_instance(rds, copy, &found).await,
+        Some(found) => remove_instance(rds, copy.as_str(), &found).await,
         None => remove_snapshot(rds, copy).await,
     }
 }
 
-async fn remove_instance(rds: &Client, copy: &CopyId, found: &DbInstance) -> Result<Removal, CallError> {
+/// Of a copy, or of one that is a cluster.
+pub(super) async fn remove_instance(rds: &Client, name: &str, found: &DbInstance) -> Result<Removal, CallError> {
     if found.db_instance_status() == Some("deleting") {
         return Ok(Removal::Underway);
     }
-    expect_ours(DELETE, copy, instance::tag(found, PLAN_TAG))?;
-    let call = rds.delete_db_instance().db_instance_identifier(copy.as_str()).skip_final_snapshot(true).delete_automated_backups(true);
+    expect_ours(DELETE, name, instance::tag(found, PLAN_TAG))?;
+    let call = rds.delete_db_instance().db_instance_identifier(name).skip_final_snapshot(true).delete_automated_backups(true);
     match call.send().await.map_err(failed(DELETE)) {
         // One that went meanwhile may have left its snapshot: the next look tells.
         Ok(_) | Err(CallError { why: Why::NotFound(_), .. }) => Ok(Removal::Underway),
@@ -104,7 +109,7 @@ async fn remove_snapshot(rds: &Client, copy: &CopyId) -> Result<Removal, CallErr
     if !matches!(found.status(), Some("available" | "failed")) {
         return Ok(Removal::Underway);
     }
-    expect_ours(DELETE_SNAPSHOT, copy, value(found.tag_list(), PLAN_TAG))?;
+    expect_ours(DELETE_SNAPSHOT, copy.as_str(), value(found.tag_list(), PLAN_TAG))?;
     match rds.delete_db_snapshot().db_snapshot_identifier(copy.as_str()).send().await.map_err(failed(DELETE_SNAPSHOT)) {
         Ok(_) => Ok(Removal::Underway),
         Err(CallError { why: Why::NotFound(_), .. }) => Ok(Removal::Gone),
@@ -112,12 +117,13 @@ async fn remove_snapshot(rds: &Client, copy: &CopyId) -> Result<Removal, CallErr
     }
 }
 
-/// By name and tag, in either kind; one that has both is one copy.
+/// By name and tag, in either kind; one that has both is one copy. An instance of a cluster is its cluster's.
 pub(super) async fn list(rds: &Client, plan: &str) -> Result<Vec<CopyId>, CallError> {
     let instances = rds.describe_db_instances().into_paginator().items().send().try_collect().await.map_err(failed(DESCRIBE))?;
     let snapshots = rds.describe_db_snapshots().snapshot_type("manual");
     let snapshots = snapshots.into_paginator().items().send().try_collect().await.map_err(failed(SNAPSHOTS))?;
-    let instances = instances.iter().filter(|found| instance::tag(found, PLAN_TAG) == Some(plan)).filter_map(|found| found.db_instance_identifier());
+    let ours = |found: &&DbInstance| instance::tag(found, PLAN_TAG) == Some(plan) && found.db_cluster_identifier().is_none();
+    let instances = instances.iter().filter(ours).filter_map(|found| found.db_instance_identifier());
     let snapshots =
         snapshots.iter().filter(|found| value(found.tag_list(), PLAN_TAG) == Some(plan)).filter_map(|found| found.db_snapshot_identifier());
     let names: BTreeSet<&str> = instances.chain(snapshots).collect();
@@ -125,19 +131,19 @@ pub(super) async fn list(rds: &Client, plan: &str) -> Result<Vec<CopyId>, CallEr
 }
 
 /// The name alone is not enough to delete data by.
-fn expect_ours(call: &'static str, copy: &CopyId, plan: Option<&str>) -> Result<(), CallError> {
+pub(super) fn expect_ours(call: &'static str, name: &str, plan: Option<&str>) -> Result<(), CallError> {
     if plan.is_some() {
         return Ok(());
     }
-    let why = format!("{copy} carries no tag {PLAN_TAG}, so no drill of Relight made it; look at it and delete it by hand");
+    let why = format!("{name} carries no tag {PLAN_TAG}, so no drill of Relight made it; look at it and delete it by hand");
     Err(CallError::new(call, Why::Other(why, None)))
 }
 
-fn tags(plan: &str, run: &RunId) -> Vec<Tag> {
+pub(super) fn tags(plan: &str, run: &RunId) -> Vec<Tag> {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
     vec![tag(PLAN_TAG, plan), tag(RUN_TAG, &run.0)]
 }
 
-fn value<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
     tags.iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value())
 }

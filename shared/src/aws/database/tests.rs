@@ -10,6 +10,7 @@ use aws_types::region::Region;
 use aws_types::sdk_config::{SdkConfig, SharedCredentialsProvider};
 
 mod cluster;
+mod cluster_copies;
 mod copies;
 mod home;
 mod proxy;

@@ -106,7 +106,7 @@ pub fn take_over(standing: &Standing<'_>) -> Decision<GlobalStep, GlobalWait, Gl
             false => Decision::Refuse(if standing.global.is_none() { standing.gone() } else { standing.not_a_member() }),
         };
     };
-    let settled = global.moving.is_none() && cluster.is_available() && cluster.has_an_available_instance();
+    let settled = global.moving.is_none() && cluster.status_beside_backups() == "available" && cluster.has_an_available_instance();
     match member.writer {
         true if settled => return Decision::Act(vec![GlobalStep::TookOver { detached: false }]),
         true if global.moving.is_none() => return standing.wait(GlobalWait::Settling { cluster: standing.name(), status: cluster.status.clone() }),
@@ -204,8 +204,7 @@ impl Standing<'_> {
         if let Some(moving) = &global.moving {
             return Some(Decision::Wait(GlobalWait::moving(self.name(), &self.arn(), moving)));
         }
-        // A backup of a cluster goes on beside everything else.
-        match of_status(&self.database.replica, if cluster.status == "backing-up" { "available" } else { &cluster.status }) {
+        match of_status(&self.database.replica, cluster.status_beside_backups()) {
             Readiness::Broken => Some(Decision::Refuse(GlobalRefusal::Broken { cluster: self.name(), status: cluster.status.clone() })),
             Readiness::Busy(busy) => Some(Decision::Wait(GlobalWait::Busy(busy))),
             Readiness::Ready if cluster.is_headless() || cluster.has_an_available_instance() => None,

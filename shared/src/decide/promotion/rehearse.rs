@@ -5,11 +5,15 @@
 //!            └─► a snapshot of it, where RDS makes no replica of it ─► restored, a writer at once ┘
 //! ```
 //! The second way shows that the data come up and open, and nothing of a promotion: neither its time, nor that the copy is equal to the replica
-//! at a position, which a snapshot is not.
+//! at a position, which a snapshot is not. It is the only way for a cluster of Aurora's, which stands beside this: `cluster`.
 //!
 //! A rehearsal that is not possible is given up with its reason and the drill goes on: what it proves, it proves without.
 
+mod cluster;
+
 use jiff::{SignedDuration, Timestamp};
+
+pub use cluster::{ClusterRehearsal, rehearse_cluster};
 
 use super::{Busy, Readiness, readiness};
 use crate::decide::Decision;
@@ -43,8 +47,15 @@ pub enum CopyMove {
         copy: CopyId,
         why: NotCopied,
     },
+    /// The same of a cluster of Aurora's, for which there is no other way.
+    SnapshotCluster(CopyId),
     /// The snapshot is there.
     Restore(CopyId),
+    /// The cluster is there, and has no instance.
+    AddInstance {
+        copy: CopyId,
+        class: String,
+    },
     /// It is there although the answer to its creation was lost.
     Created,
     Available,
@@ -53,25 +64,39 @@ pub enum CopyMove {
     Promoted,
 }
 
+/// What is due for a copy.
+type Due = Decision<CopyMove, RehearsalWait, GivenUp>;
+
 /// What is due for one database. A refusal gives its rehearsal up.
-pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Decision<CopyMove, RehearsalWait, GivenUp> {
+pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Due {
     let Rehearsal { plan, run, database, step, replica, copy, snapshot, comparing, now } = *rehearsal;
     if step.failed.is_some() || step.promoted_at.is_some() {
         return Decision::Done;
     }
     let id = CopyId::of(&plan.name, &run.id, &database.name);
-    let decision = match (step.requested_at, copy) {
-        (None, Some(_)) => Decision::Act(vec![CopyMove::Created]),
-        (None, None) => match snapshot.filter(|_| step.is_restored()) {
-            Some(CopySnapshot::Underway) => Decision::Wait(RehearsalWait::Snapshotting { copy: id }),
-            Some(CopySnapshot::Available) => Decision::Act(vec![CopyMove::Restore(id)]),
-            Some(CopySnapshot::Failed) => Decision::Refuse(GivenUp::SnapshotFailed { copy: id, replica: database.replica.clone() }),
-            // Also where one was asked for and nothing came of it: the replica may have become one that is copied.
-            None => begin(database, replica, id),
-        },
-        (Some(_), None) => Decision::Wait(RehearsalWait::NotSeen { copy: id }),
-        (Some(_), Some(copy)) => follow(step, id, copy, comparing),
+    let decision = match copy {
+        Some(copy) if step.requested_at.is_some() => follow(step, id, copy, comparing),
+        // Also where a snapshot was asked for and nothing came of it: the replica may have become one that is copied.
+        _ => to_be_made(database, step, copy.is_some(), snapshot, id.clone()).unwrap_or_else(|| begin(database, replica, id)),
     };
+    in_time(plan, run, now, decision)
+}
+
+/// What is due before a copy is seen, whatever it is; nothing where it has not begun.
+fn to_be_made(database: &Database, step: &CopyStep, there: bool, snapshot: Option<CopySnapshot>, id: CopyId) -> Option<Due> {
+    Some(match (step.requested_at, there) {
+        (Some(_), _) => Decision::Wait(RehearsalWait::NotSeen { copy: id }),
+        (None, true) => Decision::Act(vec![CopyMove::Created]),
+        (None, false) => match snapshot.filter(|_| step.is_restored())? {
+            CopySnapshot::Underway => Decision::Wait(RehearsalWait::Snapshotting { copy: id }),
+            CopySnapshot::Available => Decision::Act(vec![CopyMove::Restore(id)]),
+            CopySnapshot::Failed => Decision::Refuse(GivenUp::SnapshotFailed { copy: id, replica: database.replica.clone() }),
+        },
+    })
+}
+
+/// The decision, as long as the hold still fits before the drill's deadline.
+fn in_time(plan: &Plan, run: &Run, now: Timestamp, decision: Due) -> Due {
     match decision {
         Decision::Wait(_) | Decision::Act(_) if now >= rehearsal_ends(plan, run) && !ends(&decision) => {
             Decision::Refuse(GivenUp::OutOfTime { deadline: plan.drill.deadline, hold: plan.drill.hold })
@@ -80,7 +105,7 @@ pub fn rehearse(rehearsal: &Rehearsal<'_>) -> Decision<CopyMove, RehearsalWait, 
     }
 }
 
-fn follow(step: &CopyStep, id: CopyId, copy: &Instance, comparing: bool) -> Decision<CopyMove, RehearsalWait, GivenUp> {
+fn follow(step: &CopyStep, id: CopyId, copy: &Instance, comparing: bool) -> Due {
     if copy.is_promoted() {
         return Decision::Act(vec![CopyMove::Promoted]);
     }
@@ -96,7 +121,7 @@ fn follow(step: &CopyStep, id: CopyId, copy: &Instance, comparing: bool) -> Deci
 }
 
 /// A copy of a replica that has none yet, in the way that RDS has for it.
-fn begin(database: &Database, replica: Option<&Instance>, copy: CopyId) -> Decision<CopyMove, RehearsalWait, GivenUp> {
+fn begin(database: &Database, replica: Option<&Instance>, copy: CopyId) -> Due {
     let name = || database.replica.clone();
     let Some(replica) = replica else { return Decision::Refuse(GivenUp::NoReplica { replica: name() }) };
     match readiness(&name(), replica) {
@@ -137,7 +162,7 @@ pub fn rehearsal_ends(plan: &Plan, run: &Run) -> Timestamp {
 }
 
 /// A copy that is seen promoted is not given up in the same moment.
-fn ends(decision: &Decision<CopyMove, RehearsalWait, GivenUp>) -> bool {
+fn ends(decision: &Due) -> bool {
     matches!(decision, Decision::Act(moves) if moves.contains(&CopyMove::Promoted))
 }
 
@@ -153,6 +178,8 @@ pub enum RehearsalWait {
     Promoting { copy: CopyId },
     #[error("the snapshot {copy} is being taken, and is restored after that")]
     Snapshotting { copy: CopyId },
+    #[error("the instance of {copy} is {status}")]
+    Instance { copy: CopyId, status: String },
 }
 
 /// Why a copy is restored from a snapshot, and no replica of the replica.
@@ -173,6 +200,14 @@ pub enum GivenUp {
     NotAReplica { replica: String },
     #[error("the promotion is not rehearsed: {replica} is {status}; mend it, a failover would need it too")]
     NotAvailable { replica: String, status: String },
+    #[error("the data of {cluster} are not rehearsed: the standby Region has no such cluster; add it to the global cluster, or correct the plan")]
+    NoCluster { cluster: String },
+    #[error("the data of {cluster} are not rehearsed: it is no secondary of the global cluster {global}; add it again, a failover would need it too")]
+    NoSecondary { cluster: String, global: String },
+    #[error(
+        "the data of {cluster} are not rehearsed: it has no instance and the plan names no class for one; a failover would need it too, add an `instance_class` to the plan"
+    )]
+    NoClass { cluster: String },
     #[error("the rehearsal is given up: the snapshot {copy} of {replica} has failed; look at the replica's events, the drill removes it")]
     SnapshotFailed { copy: CopyId, replica: String },
     #[error("the rehearsal is given up: {copy} is {status}; look at its events, the drill removes it")]

@@ -51,6 +51,14 @@ impl Inner {
         });
     }
 
+    pub(crate) fn start_removing(self: &Arc<Self>, member: Key) {
+        let inner = self.clone();
+        self.spawn(async move {
+            sleep(inner.timing.deleting).await;
+            inner.lock().members.remove(&member);
+        });
+    }
+
     /// Of the instances that are told so.
     fn set_members(&self, which: impl Fn(&Key, &Key) -> bool, status: Status) {
         let mut state = self.lock();

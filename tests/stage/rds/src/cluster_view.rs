@@ -59,6 +59,8 @@ pub(crate) fn write_cluster(xml: &mut Xml, instance: &Instance, state: &State) {
     xml.optional("DatabaseName", record.database.as_ref());
     xml.text("BackupRetentionPeriod", record.retention);
     xml.text("DeletionProtection", record.deletion_protection);
+    xml.optional("DBSubnetGroup", record.placement.subnet_group.as_ref());
+    xml.optional("DBClusterParameterGroup", record.placement.parameter_group.as_ref());
     xml.text("ClusterCreateTime", format_args!("{:.3}", record.created));
     if record.reachable {
         xml.text("Endpoint", "127.0.0.1");

@@ -195,3 +195,44 @@ async fn a_switchover_loses_nothing_and_is_asked_for_in_the_region_of_a_healthy_
     stage.arrived(STANDBY, "orders-west", 106).await;
     stage.end().await;
 }
+
+#[tokio::test]
+async fn a_secondary_is_restored_from_its_snapshot_to_a_writer_by_itself_and_all_of_it_is_deleted_without_a_trace() {
+    let stage = with_secondary("global-restored").await;
+    let (before, told) = (cluster(&stage.standby, "orders-west").await, global(&stage.standby).await);
+    let take = stage.standby.create_db_cluster_snapshot().db_cluster_identifier("orders-west").db_cluster_snapshot_identifier("drill");
+    take.send().await.expect("accepted");
+    assert_eq!(cluster(&stage.standby, "orders-west").await.status(), Some("backing-up"));
+    let delete = || stage.standby.delete_db_cluster_snapshot().db_cluster_snapshot_identifier("drill").send();
+    assert_eq!(refusal(delete().await).0, "InvalidDBClusterSnapshotStateFault", "it is still being taken");
+    available(&stage.standby, "orders-west").await;
+
+    let restore = stage.standby.restore_db_cluster_from_snapshot().db_cluster_identifier("drill").snapshot_identifier("drill");
+    let restore = restore.engine("aurora-postgresql").db_subnet_group_name("databases").db_cluster_parameter_group_name("orders-serving");
+    restore.vpc_security_group_ids("sg-orders").deletion_protection(false).send().await.expect("accepted");
+    let early = stage.standby.create_db_instance().db_instance_identifier("drill-1").db_cluster_identifier("drill");
+    let early = early.db_instance_class("db.r6g.large").engine("aurora-postgresql").send().await;
+    assert_eq!(refusal(early).0, "InvalidDBClusterStateFault", "it takes none before it is there");
+    available(&stage.standby, "drill").await;
+    let restored = cluster(&stage.standby, "drill").await;
+    assert_eq!((restored.db_subnet_group(), restored.db_cluster_parameter_group()), (Some("databases"), Some("orders-serving")));
+    assert!(stage.login(STANDBY, "drill").await.is_err(), "it is storage alone");
+    add_instance(&stage.standby, "drill-1", "drill").await;
+    let drill = stage.login(STANDBY, "drill").await.expect("the users and passwords of the secondary");
+    drill.batch_execute("INSERT INTO orders SELECT FROM generate_series(1, 5)").await.expect("a writer");
+    assert_eq!((stage.count(STANDBY, "drill").await, stage.count(STANDBY, "orders-west").await), (105, 100));
+    assert_eq!(global(&stage.standby).await, told, "the global cluster knows nothing of it");
+
+    let delete_cluster = |id: &str| stage.standby.delete_db_cluster().db_cluster_identifier(id).skip_final_snapshot(true).send();
+    assert_eq!(refusal(delete_cluster("drill").await).0, "InvalidDBClusterStateFault", "it has an instance");
+    stage.standby.delete_db_instance().db_instance_identifier("drill-1").skip_final_snapshot(true).send().await.expect("accepted");
+    until("the instance is gone", async || stage.standby.describe_db_instances().db_instance_identifier("drill-1").send().await.err()).await;
+    delete_cluster("drill").await.expect("accepted");
+    until("the cluster is gone", async || stage.standby.describe_db_clusters().db_cluster_identifier("drill").send().await.err()).await;
+    delete().await.expect("deleted");
+    let gone = stage.standby.describe_db_cluster_snapshots().db_cluster_snapshot_identifier("drill").send().await;
+    assert_eq!(refusal(gone), ("DBClusterSnapshotNotFoundFault".to_owned(), 404));
+    assert_eq!(cluster(&stage.standby, "orders-west").await, before, "field by field as before");
+    assert_eq!(stage.rds.groups().len(), 2, "its server is gone too");
+    stage.end().await;
+}

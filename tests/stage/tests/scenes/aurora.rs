@@ -14,7 +14,7 @@ use relight_stage::scenes;
 use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage};
 use stage_router::Call;
 
-use crate::calls::{assert_found_in_failover, forbidden, forbidden_in_failback, refused_by_iam};
+use crate::calls::{assert_found_in_drill, assert_found_in_failover, forbidden, forbidden_in_drill, forbidden_in_failback, refused_by_iam};
 use crate::common::with_stage;
 use crate::failover::orders;
 use crate::readiness;
@@ -107,10 +107,7 @@ async fn the_way_home_is_a_switchover_what_was_lost_is_kept_and_a_drill_passes()
         let report = stage.report(&format!("{}.json", run.id)).await?;
         assert!(report.contains(kept), "the report names it");
 
-        let drill = scenes::drill(stage).await?;
-        assert!(drill.report.passed, "{:#?}", drill.report.findings);
-        assert_eq!(drill.differences(), [""; 0]);
-        Ok(())
+        drilled(stage).await
     })
     .await;
 }
@@ -145,6 +142,36 @@ async fn the_operator_moves_on_from_a_healthy_primary_and_a_secondary_without_an
         Ok(())
     })
     .await;
+}
+
+/// A drill restores a snapshot of the secondary to a cluster by itself, of which nothing is left, and moves no writer.
+async fn drilled(stage: &Stage) -> Result<(), Error> {
+    let (before, timeline) = (takeovers(&stage.router.calls()).len(), promoted(stage).await?);
+    let drill = scenes::drill(stage).await?;
+    assert!(drill.report.passed, "{:#?}", drill.report.findings);
+    assert_eq!(drill.differences(), [""; 0]);
+    let said = |part: &str| drill.report.findings.iter().any(|finding| finding.ok && finding.said.contains(part));
+    assert!(said("restored from a snapshot of the secondary; no takeover was rehearsed"), "{:#?}", drill.report.findings);
+    assert!(said("its disposable stand-in was repointed and rotated"), "{:#?}", drill.report.findings);
+    let measured = &drill.report.measured;
+    assert!(measured.restored_seconds["orders"] > 0.0 && measured.rto_seconds.is_none(), "{measured:?}");
+    assert!(drill.report.not_proven.iter().any(|line| line.starts_with("that shop-orders-standby takes over, ")), "{:#?}", drill.report.not_proven);
+
+    let calls: Vec<Call> = stage.router.calls().into_iter().filter(|call| call.time >= drill.run.opened_at).collect();
+    let made = |operation: &str| calls.iter().filter(|call| call.operation == operation && call.caller.starts_with("shop-relight-")).count();
+    let all = ["CreateDBClusterSnapshot", "RestoreDBClusterFromSnapshot", "CreateDBInstance", "DeleteDBInstance", "DeleteDBCluster"];
+    assert_eq!((all.map(made), made("DeleteDBClusterSnapshot")), ([1; 5], 1));
+    assert_eq!(forbidden_in_drill(&calls, PRIMARY), [""; 0]);
+    assert_found_in_drill(&calls);
+    assert_eq!(refused_by_iam(&stage.router.calls()), [""; 0]);
+    assert_eq!((takeovers(&stage.router.calls()).len(), promoted(stage).await?), (before, timeline), "the secondary follows as before");
+
+    let rds = stage.clients(STANDBY).rds;
+    let clusters = rds.describe_db_clusters().send().await.map_err(Error::part("describing DB clusters"))?;
+    let names: Vec<&str> = clusters.db_clusters().iter().filter_map(|cluster| cluster.db_cluster_identifier()).collect();
+    let snapshots = rds.describe_db_cluster_snapshots().send().await.map_err(Error::part("describing snapshots of DB clusters"))?;
+    assert_eq!((names, snapshots.db_cluster_snapshots().len()), (vec![CLUSTER], 0));
+    Ok(())
 }
 
 /// PostgreSQL's own count of the promotions of the standby's storage.

@@ -7,6 +7,7 @@ use stage_router::{Call, CallVerdict};
 /// Every role of the control stack.
 const RELIGHT: &str = "shop-relight-";
 const REPLICA: &str = "shop-orders-replica";
+const SECONDARY: &str = "shop-orders-standby";
 
 /// The SDK's last retry of a heartbeat that a turn in peace began.
 const BEGUN_IN_PEACE: SignedDuration = SignedDuration::from_secs(10);
@@ -39,9 +40,12 @@ pub(crate) fn forbidden_in_drill(calls: &[Call], primary: &str) -> Vec<String> {
         let reads = ["Describe", "Get", "List", "Head"].iter().any(|read| call.operation.starts_with(read));
         // To copy the replica is to read it.
         let replica = call.service == "rds" && on(&format!(":db:{REPLICA}")) && !reads && call.operation != "CreateDBInstanceReadReplica";
+        // To take a snapshot of a secondary is to read it, too; its global cluster is only looked at.
+        let secondary = call.service == "rds" && on(&format!(":cluster:{SECONDARY}")) && !reads && call.operation != "CreateDBClusterSnapshot";
+        let global = call.service == "rds" && call.resources.iter().any(|resource| resource.contains(":global-cluster:")) && !reads;
         let stop = call.service == "s3" && on("/STOP") && !reads;
         let secret = call.service == "secretsmanager" && call.resources.iter().any(|resource| resource.contains(":secret:shop/")) && !reads;
-        call.region == HEALTH || (call.region == primary && !heartbeat(call)) || replica || stop || secret
+        call.region == HEALTH || (call.region == primary && !heartbeat(call)) || replica || secondary || global || stop || secret
     });
     bad.map(said).collect()
 }
@@ -162,6 +166,8 @@ pub(crate) fn assert_found_in_drill(calls: &[Call]) {
     let time = Timestamp::now();
     for bad in [
         injected("PromoteReplica", STANDBY, "rds", "PromoteReadReplica", "arn:aws:rds:us-west-2:123456789012:db:shop-orders-replica", time),
+        injected("PromoteReplica", STANDBY, "rds", "CreateDBInstance", "arn:aws:rds:us-west-2:123456789012:cluster:shop-orders-standby", time),
+        injected("PromoteReplica", STANDBY, "rds", "FailoverGlobalCluster", "arn:aws:rds::123456789012:global-cluster:shop-orders", time),
         injected("SwitchTraffic", STANDBY, "s3", "PutObject", "arn:aws:s3:::shop-relight-stop-123456789012/STOP", time),
         injected(
             "RotateSecret",

@@ -1,5 +1,6 @@
 //! What each port promises, whoever implements it.
 
+mod cluster_copies;
 mod clusters;
 mod compute;
 mod database;
@@ -9,6 +10,7 @@ mod secrets;
 
 use std::time::Duration;
 
+pub(crate) use cluster_copies::cluster_copies;
 pub(crate) use clusters::global_clusters;
 pub(crate) use compute::compute;
 pub(crate) use database::database;

@@ -1,7 +1,7 @@
 //! What a test sets and sees without a call.
 
 use jiff::SignedDuration;
-use relight::ports::Instance;
+use relight::ports::{CopyId, Instance};
 
 use super::{DatabaseWorld, LagFeed};
 
@@ -62,6 +62,17 @@ impl DatabaseWorld {
     /// Names of the snapshots for copies that are there.
     pub fn copy_snapshots(&self) -> Vec<String> {
         self.rds.borrow().copy_snapshots.keys().cloned().collect()
+    }
+
+    /// Names of the instances of copies that are clusters.
+    pub fn copy_members(&self) -> Vec<String> {
+        self.settle();
+        self.rds.borrow().copy_members.values().map(|member| member.instance.0.name.clone()).collect()
+    }
+
+    /// Class of the instance of a copy that is a cluster.
+    pub fn copy_class(&self, copy: &CopyId) -> Option<String> {
+        self.rds.borrow().copy_members.get(copy.as_str()).map(|member| member.instance.0.class.clone())
     }
 
     /// How often a promotion of the instance was begun.

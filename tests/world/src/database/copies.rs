@@ -14,17 +14,37 @@ use relight::ports::{CallError, CopyId, CopyOf, CopySnapshot, Instance, Removal,
 use relight::state::Place;
 
 use super::changes::Later;
-use super::{DatabaseWorld, Held, endpoint, state};
+use super::{DatabaseWorld, Held, Rds, endpoint, state};
 use crate::data::Data;
 
 /// What a copy is restored from.
 #[derive(Debug, Clone)]
 pub(super) struct HeldSnapshot {
     available_at: Timestamp,
-    /// The instance as it was.
-    of: Held,
-    plan_tag: String,
+    /// The instance, or the cluster, as it was.
+    pub(super) of: Held,
+    pub(super) plan_tag: String,
     failed: bool,
+}
+
+impl HeldSnapshot {
+    pub(super) fn how_far(&self, now: Timestamp) -> CopySnapshot {
+        match self.failed {
+            _ if now < self.available_at => CopySnapshot::Underway,
+            true => CopySnapshot::Failed,
+            false => CopySnapshot::Available,
+        }
+    }
+}
+
+impl Rds {
+    /// The source is busy until it is there.
+    pub(super) fn take_snapshot_of(&mut self, source: &str, copy: &CopyId, plan: &str, now: Timestamp) -> Result<(), Why> {
+        let (available_at, failed) = (now + self.creation * 3 / 4, self.snapshots_fail);
+        let of = self.held(source)?.back_up(source, available_at)?;
+        self.copy_snapshots.insert(copy.as_str().to_owned(), HeldSnapshot { available_at, of, plan_tag: plan.to_owned(), failed });
+        Ok(())
+    }
 }
 
 impl DatabaseWorld {
@@ -73,22 +93,14 @@ impl DatabaseWorld {
             if rds.copy_snapshots.contains_key(copy.as_str()) {
                 return Ok(());
             }
-            let (available_at, failed) = (now + rds.creation * 3 / 4, rds.snapshots_fail);
-            let source = rds.held(of.source.as_str())?.back_up(of.source.as_str(), available_at)?;
-            let held = HeldSnapshot { available_at, of: source, plan_tag: of.plan.to_owned(), failed };
-            rds.copy_snapshots.insert(copy.as_str().to_owned(), held);
-            Ok(())
+            rds.take_snapshot_of(of.source.as_str(), copy, of.plan, now)
         })
     }
 
     pub(super) fn look_at_snapshot(&self, copy: &CopyId) -> Result<Option<CopySnapshot>, CallError> {
         self.call("rds:DescribeDBSnapshots", copy.as_str(), |rds, now| {
-            let found = rds.copy_snapshots.get(copy.as_str());
-            Ok(found.map(|held| match held.failed {
-                _ if now < held.available_at => CopySnapshot::Underway,
-                true => CopySnapshot::Failed,
-                false => CopySnapshot::Available,
-            }))
+            let found = rds.copy_snapshots.get(copy.as_str()).filter(|held| !held.of.is_cluster());
+            Ok(found.map(|held| held.how_far(now)))
         })
     }
 
@@ -96,7 +108,7 @@ impl DatabaseWorld {
         self.call("rds:RestoreDBInstanceFromDBSnapshot", copy.as_str(), |rds, now| {
             let found = rds.copy_snapshots.get(copy.as_str()).cloned();
             let snapshot = found.ok_or_else(|| Why::NotFound(format!("DBSnapshotNotFound: DBSnapshot {copy} not found.")))?;
-            if snapshot.failed || now < snapshot.available_at {
+            if snapshot.how_far(now) != CopySnapshot::Available {
                 return Err(Why::State(format!("InvalidDBSnapshotState: DBSnapshot {copy} is not in an available state.")));
             }
             if rds.standby.contains_key(copy.as_str()) {
@@ -129,7 +141,7 @@ impl DatabaseWorld {
 
     pub(super) fn remove(&self, copy: &CopyId) -> Result<Removal, CallError> {
         let deleted = self.call("rds:DeleteDBInstance", copy.as_str(), |rds, now| {
-            let Some(held) = rds.standby.get_mut(copy.as_str()) else { return Ok(false) };
+            let Some(held) = rds.standby.get_mut(copy.as_str()).filter(|held| !held.is_cluster()) else { return Ok(false) };
             if held.instance.status != "deleting" {
                 held.instance.status = "deleting".to_owned();
                 held.later = vec![(now + SignedDuration::from_secs(30), Later::Removed)];
@@ -151,11 +163,11 @@ impl DatabaseWorld {
 
     pub(super) fn copies_of(&self, plan: &str) -> Result<Vec<CopyId>, CallError> {
         let mut names = self.call("rds:DescribeDBInstances", "", |rds, _| {
-            let ours = rds.standby.iter().filter(|(_, held)| held.plan_tag.as_deref() == Some(plan));
+            let ours = rds.standby.iter().filter(|(_, held)| !held.is_cluster() && held.plan_tag.as_deref() == Some(plan));
             Ok(ours.map(|(name, _)| name.clone()).collect::<BTreeSet<String>>())
         })?;
         names.append(&mut self.call("rds:DescribeDBSnapshots", "", |rds, _| {
-            let ours = rds.copy_snapshots.iter().filter(|(_, held)| held.plan_tag == plan);
+            let ours = rds.copy_snapshots.iter().filter(|(_, held)| !held.of.is_cluster() && held.plan_tag == plan);
             Ok(ours.map(|(name, _)| name.clone()).collect())
         })?);
         Ok(names.iter().filter_map(|name| CopyId::named(name)).collect())

@@ -184,7 +184,7 @@ impl Rds {
     }
 }
 
-fn instance(name: &str, class: &str) -> ClusterInstance {
+pub(super) fn instance(name: &str, class: &str) -> ClusterInstance {
     ClusterInstance { name: name.to_owned(), status: "available".to_owned(), class: class.to_owned(), writer: false }
 }
 
@@ -192,6 +192,11 @@ impl DatabaseWorld {
     /// Takes every instance from the standby's cluster.
     pub fn behead(&self, global: &str) {
         self.rds.borrow_mut().globals.get_mut(global).expect("the world has it").standby.instances.clear();
+    }
+
+    /// Takes the standby's cluster out of the global cluster, as somebody else would have.
+    pub fn detach(&self, global: &str) {
+        self.rds.borrow_mut().globals.get_mut(global).expect("the world has it").standby.arn.push_str("-of-before");
     }
 
     /// The ways that were begun to make another cluster the writer.
@@ -211,14 +216,15 @@ impl DatabaseWorld {
         self.rds.borrow_mut().globals.get_mut(global).expect("the world has it").moving = None;
     }
 
-    fn cluster_in(&self, place: Place, name: &str) -> Result<Option<Cluster>, CallError> {
+    pub(super) fn cluster_in(&self, place: Place, name: &str) -> Result<Option<Cluster>, CallError> {
         self.call_in(place, "rds:DescribeDBClusters", name, |rds, now| {
             let Some(held) = rds.of(place).get(name).filter(|held| held.is_cluster()).cloned() else { return Ok(None) };
             let global = rds.globals.values().find(|global| global.standby.cluster == name || global.primary.cluster == name);
-            let instances = global.into_iter().flat_map(|global| global.instances(place));
+            let of_a_copy = rds.copy_members.get(name).map(|member| &member.instance);
+            let instances = global.into_iter().flat_map(|global| global.instances(place)).chain(of_a_copy);
             let writes = held.instance.source.is_none();
             let told = |(instance, ready): &(ClusterInstance, Timestamp)| ClusterInstance {
-                status: if *ready <= now { "available" } else { "creating" }.to_owned(),
+                status: if *ready <= now { instance.status.as_str() } else { "creating" }.to_owned(),
                 writer: writes,
                 ..instance.clone()
             };

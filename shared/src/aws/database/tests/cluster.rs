@@ -11,7 +11,7 @@ use crate::plan::Engine;
 const OLD: &str = "arn:aws:rds:us-east-2:123456789012:cluster:orders";
 const HERE: &str = "arn:aws:rds:us-west-2:123456789012:cluster:orders-standby";
 
-fn ids() -> (GlobalId, StandbyCluster) {
+pub(super) fn ids() -> (GlobalId, StandbyCluster) {
     let plan = crate::situations::plan();
     let database = plan::Database {
         engine: Engine::AuroraPostgres,
@@ -34,7 +34,7 @@ fn global_described(inside: &str) -> (u16, Vec<u8>) {
     ))
 }
 
-fn clusters_described(clusters: &str) -> (u16, Vec<u8>) {
+pub(super) fn clusters_described(clusters: &str) -> (u16, Vec<u8>) {
     ok(&format!(
         r#"<DescribeDBClustersResponse xmlns="http://rds.amazonaws.com/doc/2014-10-31/"><DescribeDBClustersResult><DBClusters>{clusters}</DBClusters></DescribeDBClustersResult></DescribeDBClustersResponse>"#
     ))

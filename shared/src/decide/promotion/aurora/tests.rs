@@ -297,7 +297,10 @@ fn it_is_over_when_it_writes_nothing_moves_and_an_instance_is_available() {
     scene.cluster.as_mut().unwrap().instances[0].status = "rebooting".to_owned();
     scene.waits(40, "waits for an available instance");
     scene.cluster.as_mut().unwrap().instances[0].status = "available".to_owned();
-    scene.does(50, GlobalStep::TookOver { detached: false });
+    for status in ["available", "backing-up"] {
+        scene.cluster.as_mut().unwrap().status = status.to_owned();
+        scene.does(50, GlobalStep::TookOver { detached: false });
+    }
     scene.step.promoted_at = Some(at(50));
     assert_eq!(take_over(&scene.standing(60)), Decision::Done);
 }

@@ -1,4 +1,4 @@
-//! The operations of Aurora: global clusters, clusters, their instances and their snapshots.
+//! The operations of Aurora: global clusters, clusters and their instances; `cluster_snapshots` has their snapshots.
 //!
 //! Where a failover and a switchover are asked for is judged as AWS's documentation says it: the one in the Region of the target, the
 //! other in the Region of the primary.
@@ -6,13 +6,13 @@
 use super::{Answer, check_password, new_key, new_record, unreadable};
 use crate::Inner;
 use crate::cluster::{Global, Member, Moving};
-use crate::cluster_view::{ENGINE, write_cluster, write_global, write_snapshot};
+use crate::cluster_view::{ENGINE, write_cluster, write_global};
 use crate::describe::arn;
 use crate::fault::Fault;
 use crate::instance::{Login, source};
 use crate::page::Page;
 use crate::params::Params;
-use crate::state::{Instance, Key, Record, Snapshot, SnapshotStatus, State, Status};
+use crate::state::{Instance, Key, Placement, Record, State, Status};
 use crate::xml::Xml;
 use std::sync::Arc;
 
@@ -116,7 +116,8 @@ pub(super) fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> An
     let engine = params.need("Engine")?;
     let of_global = params.take("GlobalClusterIdentifier").map(|name| name.to_lowercase());
     let (user, password) = (params.take("MasterUsername"), params.take("MasterUserPassword"));
-    for without_effect in ["DBSubnetGroupName", "DBClusterParameterGroupName", "KmsKeyId", "StorageEncrypted", "AvailabilityZones"] {
+    let placement = placement(inner, &mut params);
+    for without_effect in ["KmsKeyId", "StorageEncrypted", "AvailabilityZones"] {
         params.take(without_effect);
     }
     let record = Record {
@@ -127,6 +128,7 @@ pub(super) fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> An
         deletion_protection: params.flag("DeletionProtection")?,
         security_groups: params.list("VpcSecurityGroupIds"),
         tags: params.tags().into_iter().collect(),
+        placement,
         ..new_record(inner, &key)
     };
     params.finish()?;
@@ -170,6 +172,17 @@ pub(super) fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> An
     Ok(Some(xml))
 }
 
+/// The groups that a cluster stands in.
+pub(super) fn placement(inner: &Inner, params: &mut Params) -> Placement {
+    let major = inner.postgres.binaries.version().split('.').next().unwrap_or_default().to_owned();
+    let named = params.take("DBClusterParameterGroupName");
+    Placement {
+        subnet_group: params.take("DBSubnetGroupName"),
+        parameter_group: named.or_else(|| Some(format!("default.{ENGINE}{major}"))),
+        ..Placement::default()
+    }
+}
+
 pub(super) fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
     let wanted = params.take("DBClusterIdentifier").map(|name| cluster_key(region, &name)).transpose()?;
     let page = Page::from(&mut params)?;
@@ -186,6 +199,59 @@ pub(super) fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> 
     let mut xml = Xml::default();
     xml.optional("Marker", marker);
     xml.list("DBClusters", "DBCluster", found, |xml, one| write_cluster(xml, one, &state));
+    Ok(Some(xml))
+}
+
+/// An instance goes, and its cluster is storage alone after the last one.
+pub(super) fn remove_instance(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
+    let key = Key::new(region, &params.need("DBInstanceIdentifier")?);
+    params.flag("SkipFinalSnapshot")?;
+    params.finish()?;
+    let member = {
+        let mut state = inner.lock();
+        let member = state.members.get_mut(&key).ok_or_else(|| Fault::instance_not_found(&key.id))?;
+        if member.status == Status::Deleting {
+            return Err(Fault::invalid_state(format!("Instance {} is already being deleted.", key.id)));
+        }
+        member.status = Status::Deleting;
+        let member = member.clone();
+        state.apply_clusters();
+        member
+    };
+    inner.start_removing(key);
+    let mut xml = Xml::default();
+    xml.inside("DBInstance", |xml| member.write(xml));
+    Ok(Some(xml))
+}
+
+/// Without a last snapshot: nobody asks the stage for one.
+pub(super) fn delete(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
+    let key = cluster_key(region, &params.need("DBClusterIdentifier")?)?;
+    if !params.flag("SkipFinalSnapshot")? {
+        return Err(Fault::invalid_combination("The stage deletes a cluster with SkipFinalSnapshot alone."));
+    }
+    params.finish()?;
+    let mut xml = Xml::default();
+    {
+        let mut state = inner.lock();
+        let record = cluster(&state, &key)?.record.clone();
+        let refused = |why: &str| Err(Fault::new(400, "InvalidDBClusterStateFault", format!("Cluster {} cannot be deleted, {why}.", key.id)));
+        if record.deletion_protection {
+            return Err(Fault::invalid_combination("Cannot delete protected Cluster, please disable deletion protection and try again."));
+        }
+        if state.members_of(&key).any(|member| member.status != Status::Deleting) {
+            return refused("it still contains DB instances in non-deleting state");
+        }
+        if state.globals.values().any(|global| global.members.contains(&key)) {
+            return refused("it is a part of a global cluster");
+        }
+        if record.busy || !matches!(record.status, Status::Available | Status::Failed) {
+            return refused(&format!("it is {}", record.status.name()));
+        }
+        make_busy(&mut state, &key, Status::Deleting);
+        xml.inside("DBCluster", |xml| write_cluster(xml, &state.instances[&key], &state));
+    }
+    inner.start_deleting(key, None);
     Ok(Some(xml))
 }
 
@@ -206,68 +272,15 @@ pub(super) fn add_instance(inner: &Arc<Inner>, region: &str, mut params: Params)
         if state.is_taken(&key) {
             return Err(Fault::instance_exists());
         }
-        cluster(&state, &of)?;
+        let status = cluster(&state, &of)?.record.status;
+        if status == Status::Creating {
+            return Err(Fault::new(400, "InvalidDBClusterStateFault", format!("{} is {}, and takes no instance.", of.id, status.name())));
+        }
         state.members.insert(key.clone(), member.clone());
     }
     inner.start_adding(key);
     let mut xml = Xml::default();
     xml.inside("DBInstance", |xml| member.write(xml));
-    Ok(Some(xml))
-}
-
-pub(super) fn describe_snapshots(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let wanted = params.take("DBClusterSnapshotIdentifier").map(|name| Key::new(region, &name));
-    let of = params.take("DBClusterIdentifier").map(|name| cluster_key(region, &name)).transpose()?;
-    params.take("SnapshotType");
-    let page = Page::from(&mut params)?;
-    params.finish()?;
-    let state = inner.lock();
-    if let Some(key) = &wanted {
-        snapshot(&state, key)?;
-    }
-    let found = state.snapshots.values().filter(|snapshot| {
-        snapshot.of.cluster
-            && snapshot.key.region == region
-            && wanted.as_ref().is_none_or(|key| snapshot.key == *key)
-            && of.as_ref().is_none_or(|key| snapshot.of.key == *key)
-    });
-    let (found, marker) = page.of(found.collect(), |snapshot| &snapshot.key.id);
-    let mut xml = Xml::default();
-    xml.optional("Marker", marker);
-    xml.list("DBClusterSnapshots", "DBClusterSnapshot", found, write_snapshot);
-    Ok(Some(xml))
-}
-
-pub(super) fn copy_snapshot(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {
-    let from = snapshot_key(region, &params.need("SourceDBClusterSnapshotIdentifier")?);
-    let to = new_key(region, &params.need("TargetDBClusterSnapshotIdentifier")?)?;
-    let tags = params.tags();
-    params.take("CopyTags");
-    params.finish()?;
-    let copy = {
-        let mut state = inner.lock();
-        let source = snapshot(&state, &from)?.clone();
-        if source.status != SnapshotStatus::Available {
-            return Err(Fault::new(400, "InvalidDBClusterSnapshotStateFault", format!("{} is not available.", from.id)));
-        }
-        if state.snapshots.contains_key(&to) {
-            return Err(Fault::new(400, "DBClusterSnapshotAlreadyExistsFault", format!("{} already exists.", to.id)));
-        }
-        let copy = Snapshot {
-            arn: arn(&inner.account, &to, "cluster-snapshot"),
-            data: inner.postgres.home.snapshot_folder(&to, &source.of.resource),
-            key: to.clone(),
-            created: jiff::Timestamp::now(),
-            status: SnapshotStatus::Creating,
-            tags: tags.into_iter().collect(),
-            of: source.of,
-        };
-        state.snapshots.insert(to.clone(), copy.clone());
-        copy
-    };
-    inner.start_copying(from, to)?;
-    let mut xml = Xml::default();
-    xml.inside("DBClusterSnapshot", |xml| write_snapshot(xml, &copy));
     Ok(Some(xml))
 }
 
@@ -283,17 +296,19 @@ fn global<'a>(state: &'a State, name: &str) -> Result<&'a Global, Fault> {
     state.globals.get(name).ok_or_else(|| Fault::new(404, "GlobalClusterNotFoundFault", format!("Global cluster {name} not found.")))
 }
 
-fn cluster<'a>(state: &'a State, key: &Key) -> Result<&'a Instance, Fault> {
+pub(super) fn cluster<'a>(state: &'a State, key: &Key) -> Result<&'a Instance, Fault> {
     let found = state.instances.get(key).filter(|instance| instance.record.cluster);
     found.ok_or_else(|| Fault::new(404, "DBClusterNotFoundFault", format!("DBCluster {} not found.", key.id)))
 }
 
-fn snapshot<'a>(state: &'a State, key: &Key) -> Result<&'a Snapshot, Fault> {
-    let found = state.snapshots.get(key).filter(|snapshot| snapshot.of.cluster);
-    found.ok_or_else(|| Fault::new(404, "DBClusterSnapshotNotFoundFault", format!("DBClusterSnapshot {} not found.", key.id)))
+/// The first state of a job.
+pub(super) fn make_busy(state: &mut State, key: &Key, status: Status) {
+    if let Some(cluster) = state.instances.get_mut(key) {
+        (cluster.record.status, cluster.record.busy) = (status, true);
+    }
 }
 
-fn check_engine(engine: &str) -> Result<(), Fault> {
+pub(super) fn check_engine(engine: &str) -> Result<(), Fault> {
     if engine == ENGINE {
         return Ok(());
     }
@@ -301,20 +316,12 @@ fn check_engine(engine: &str) -> Result<(), Fault> {
 }
 
 /// A name, or an ARN, of a cluster in any Region.
-fn cluster_key(region: &str, name: &str) -> Result<Key, Fault> {
+pub(super) fn cluster_key(region: &str, name: &str) -> Result<Key, Fault> {
     if !name.starts_with("arn:") {
         return Ok(Key::new(region, name));
     }
     match name.split(':').collect::<Vec<_>>()[..] {
         [_, _, "rds", region, _, "cluster", id] => Ok(Key::new(region, id)),
         _ => Err(unreadable(name)),
-    }
-}
-
-/// A snapshot by its name, which may have a colon in it, or by its ARN.
-fn snapshot_key(region: &str, name: &str) -> Key {
-    match name.split_once(":cluster-snapshot:") {
-        Some((_, id)) => Key::new(region, id),
-        None => Key::new(region, name),
     }
 }

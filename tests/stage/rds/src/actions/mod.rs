@@ -1,6 +1,7 @@
 //! The operations: each reads its parameters, judges them as RDS does, changes the records and starts the job that follows.
 //! Every refusal stands before the first change.
 
+mod cluster_snapshots;
 mod clusters;
 mod delete;
 mod modify;
@@ -35,6 +36,7 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
         "RebootDBInstance" => reboot(inner, region, params).await,
         "StopDBInstance" => stop(inner, region, params).await,
         "StartDBInstance" => start(inner, region, params).await,
+        "DeleteDBInstance" if is_of_a_cluster(inner, region, &params) => clusters::remove_instance(inner, region, params),
         "DeleteDBInstance" => delete::delete(inner, region, params).await,
         "DescribeDBProxies" => proxies::describe(inner, region, params),
         "DescribeDBProxyTargets" => proxies::targets(inner, region, params),
@@ -50,13 +52,21 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
         "SwitchoverGlobalCluster" => clusters::switch_over(inner, region, params),
         "CreateDBCluster" => clusters::create(inner, region, params),
         "DescribeDBClusters" => clusters::describe(inner, region, params),
-        "DescribeDBClusterSnapshots" => clusters::describe_snapshots(inner, region, params),
-        "CopyDBClusterSnapshot" => clusters::copy_snapshot(inner, region, params),
+        "DeleteDBCluster" => clusters::delete(inner, region, params),
+        "CreateDBClusterSnapshot" => cluster_snapshots::create(inner, region, params),
+        "DescribeDBClusterSnapshots" => cluster_snapshots::describe(inner, region, params),
+        "CopyDBClusterSnapshot" => cluster_snapshots::copy(inner, region, params),
+        "DeleteDBClusterSnapshot" => cluster_snapshots::delete(inner, region, params),
+        "RestoreDBClusterFromSnapshot" => cluster_snapshots::restore(inner, region, params),
         "AddTagsToResource" => tags::add_tags(inner, region, params),
         "RemoveTagsFromResource" => tags::remove_tags(inner, region, params),
         "ListTagsForResource" => tags::list_tags(inner, region, params),
         other => Err(Fault::new(400, "InvalidAction", format!("the stage's RDS does not know the action {other}"))),
     }
+}
+
+fn is_of_a_cluster(inner: &Inner, region: &str, params: &Params) -> bool {
+    params.get("DBInstanceIdentifier").is_some_and(|name| inner.lock().members.contains_key(&Key::new(region, name)))
 }
 
 async fn create(inner: &Arc<Inner>, region: &str, mut params: Params) -> Answer {

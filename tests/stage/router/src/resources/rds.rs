@@ -54,6 +54,16 @@ impl Needs<'_> {
             }
             // What is made stands first.
             "CreateDBSnapshot" => self.named("DBSnapshotIdentifier", "snapshot:").into_iter().chain(db).collect(),
+            "CreateDBClusterSnapshot" | "DeleteDBClusterSnapshot" => {
+                let snapshot = self.named("DBClusterSnapshotIdentifier", "cluster-snapshot:");
+                snapshot.into_iter().chain(self.named("DBClusterIdentifier", "cluster:")).collect()
+            }
+            // The groups are resources of it as an instance's are, whoever names them.
+            "RestoreDBClusterFromSnapshot" => {
+                let parameters = self.named("DBClusterParameterGroupName", "cluster-pg:").unwrap_or_else(|| self.arn("cluster-pg:default"));
+                let made = self.named("DBClusterIdentifier", "cluster:").into_iter();
+                made.chain(self.named("SnapshotIdentifier", "cluster-snapshot:")).chain([parameters]).collect()
+            }
             _ => ["DBInstanceIdentifier", "TargetDBInstanceIdentifier"]
                 .into_iter()
                 .filter_map(|parameter| self.named(parameter, "db:"))
@@ -65,7 +75,9 @@ impl Needs<'_> {
         // An instance has all three, and AWS asks for them too where the call leaves them to RDS, which takes the source's or the engine's.
         let implied =
             matches!(operation, "CreateDBInstance" | "CreateDBInstanceReadReplica" | "RestoreDBInstanceFromDBSnapshot").then_some("default");
+        let of_clusters = (operation == "RestoreDBClusterFromSnapshot").then_some("default");
         for (parameter, prefix) in [("DBParameterGroupName", "pg:"), ("OptionGroupName", "og:"), ("DBSubnetGroupName", "subgrp:")] {
+            let implied = implied.or(of_clusters.filter(|_| prefix != "pg:"));
             resources.extend(self.named(parameter, prefix).or_else(|| implied.map(|name| self.arn(&format!("{prefix}{name}")))));
         }
         if let Some(public) = self.call.text("PubliclyAccessible") {

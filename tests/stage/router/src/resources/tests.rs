@@ -83,6 +83,18 @@ fn needed(call: &Parsed) -> Result<Vec<Need>, UnknownResources> {
 #[case::a_snapshot_is_deleted("rds", "DeleteDBSnapshot", json!({"DBSnapshotIdentifier": "drill"}), &["rds:DeleteDBSnapshot arn:aws:rds:us-west-2:1:snapshot:drill"])]
 #[case::all_snapshots("rds", "DescribeDBSnapshots", json!({"SnapshotType": "manual"}), &["rds:DescribeDBSnapshots arn:aws:rds:us-west-2:1:snapshot:*"])]
 #[case::a_snapshot("rds", "DescribeDBSnapshots", json!({"DBSnapshotIdentifier": "orders-left"}), &["rds:DescribeDBSnapshots arn:aws:rds:us-west-2:1:snapshot:orders-left"])]
+#[case::a_clusters_snapshot("rds", "CreateDBClusterSnapshot",
+    json!({"DBClusterIdentifier": "west", "DBClusterSnapshotIdentifier": "drill", "Tags.Tag.1.Key": "relight", "Tags.Tag.1.Value": "copy"}),
+    &["rds:CreateDBClusterSnapshot arn:aws:rds:us-west-2:1:cluster-snapshot:drill", "rds:CreateDBClusterSnapshot arn:aws:rds:us-west-2:1:cluster:west",
+      "rds:AddTagsToResource arn:aws:rds:us-west-2:1:cluster-snapshot:drill"])]
+#[case::a_restored_cluster("rds", "RestoreDBClusterFromSnapshot",
+    json!({"DBClusterIdentifier": "copy", "SnapshotIdentifier": "drill", "DBSubnetGroupName": "s", "Tags.Tag.1.Key": "relight", "Tags.Tag.1.Value": "copy"}),
+    &["rds:RestoreDBClusterFromSnapshot arn:aws:rds:us-west-2:1:cluster:copy", "rds:RestoreDBClusterFromSnapshot arn:aws:rds:us-west-2:1:cluster-snapshot:drill",
+      "rds:RestoreDBClusterFromSnapshot arn:aws:rds:us-west-2:1:cluster-pg:default", "rds:RestoreDBClusterFromSnapshot arn:aws:rds:us-west-2:1:og:default",
+      "rds:RestoreDBClusterFromSnapshot arn:aws:rds:us-west-2:1:subgrp:s", "rds:AddTagsToResource arn:aws:rds:us-west-2:1:cluster:copy"])]
+#[case::a_cluster_is_deleted("rds", "DeleteDBCluster", json!({"DBClusterIdentifier": "copy"}), &["rds:DeleteDBCluster arn:aws:rds:us-west-2:1:cluster:copy"])]
+#[case::a_clusters_snapshot_is_deleted("rds", "DeleteDBClusterSnapshot", json!({"DBClusterSnapshotIdentifier": "drill"}),
+    &["rds:DeleteDBClusterSnapshot arn:aws:rds:us-west-2:1:cluster-snapshot:drill"])]
 #[case::renaming_is_judged_by_the_old_name("rds", "ModifyDBInstance", json!({"DBInstanceIdentifier": "orders", "NewDBInstanceIdentifier": "orders-left"}),
     &["rds:ModifyDBInstance arn:aws:rds:us-west-2:1:db:orders"])]
 #[case::secret_replicated_again("secretsmanager", "ReplicateSecretToRegions", json!({"SecretId": "db", "AddReplicaRegions": [{"Region": "us-east-2"}]}),

@@ -68,6 +68,7 @@ fn each_code_means_what_its_service_says_by_it() {
         ("not found", 404, "NoSuchKey"),            // S3
         ("state", 400, "InvalidDBInstanceState"),   // RDS
         ("state", 400, "InvalidDBSnapshotState"),   // of a snapshot that is still being taken
+        ("state", 400, "InvalidDBClusterSnapshotStateFault"), // of a cluster's
         ("state", 400, "ScalingActivityInProgress"), // Auto Scaling
         ("state", 500, "ResourceContention"),       // Auto Scaling
         ("state", 400, "ConcurrentUpdateException"), // Application Auto Scaling

@@ -118,6 +118,17 @@ fn copies_are_promoted_together() {
 }
 
 #[test]
+fn a_cluster_of_auroras_is_waited_for_by_no_copy_before_its_snapshot_is_asked_for() {
+    let mut situation = drill();
+    let orders = &situation.plan.databases[0];
+    let users = Database { name: "users".to_owned(), engine: crate::plan::Engine::AuroraPostgres, ..orders.clone() };
+    situation.plan.secrets.push(Secret { name: "shop/users".to_owned(), database: "users".to_owned(), ..situation.plan.secrets[0].clone() });
+    situation.plan.databases.push(users);
+    seen(&mut situation, CopyComparison { ended_at: Some(at(110)), ..moving(110) });
+    assert!(!awaited(&situation, 110), "it is never compared");
+}
+
+#[test]
 fn a_copy_that_is_restored_is_not_compared_by_its_way_and_holds_no_other_up() {
     let mut situation = drill();
     *copy(&mut situation) = CopyStep { snapshot_asked_at: Some(at(10)), restore_asked_at: Some(at(60)), ..CopyStep::default() };

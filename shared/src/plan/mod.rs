@@ -5,7 +5,6 @@
 
 mod database;
 mod global;
-mod mysql;
 mod put;
 pub mod stack;
 mod validate;

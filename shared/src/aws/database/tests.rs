@@ -12,6 +12,7 @@ use aws_types::sdk_config::{SdkConfig, SharedCredentialsProvider};
 mod cluster;
 mod copies;
 mod home;
+mod parameters;
 mod proxy;
 
 use super::*;

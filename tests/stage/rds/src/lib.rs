@@ -6,7 +6,7 @@
 //!                            └──► instance (jobs) ──► server: start, follow, promote, SIGKILL ──► engine: PostgreSQL or MariaDB
 //! application ──► endpoint (proxy: dark, quarantine, slow login) ──► server ──► link (proxy: delay, cut, dark) ──► replica
 //! ```
-//! A snapshot is a copy of the data folder, and can be restored. Servers that were built with TLS offer it, with certificates of a CA of
+//! Of the parameters of groups one reaches a server: MariaDB's `read_only`. A snapshot is a copy of the data folder, and can be restored. Servers that were built with TLS offer it, with certificates of a CA of
 //! the stage's own; the wheel's were not, and those take plaintext alone.
 
 mod actions;
@@ -27,10 +27,12 @@ mod link;
 mod mariadb;
 mod mariadb_replication;
 mod page;
+mod parameter_group;
 mod params;
 mod port;
 mod postgres;
 mod proxy;
+mod read_only;
 mod replication;
 mod server;
 mod session;

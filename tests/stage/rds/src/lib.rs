@@ -6,8 +6,9 @@
 //!                            └──► instance (jobs) ──► server: start, follow, promote, SIGKILL ──► engine: PostgreSQL or MariaDB
 //! application ──► endpoint (proxy: dark, quarantine, slow login) ──► server ──► link (proxy: delay, cut, dark) ──► replica
 //! ```
-//! Of the parameters of groups one reaches a server: MariaDB's `read_only`. A snapshot is a copy of the data folder, and can be restored. Servers that were built with TLS offer it, with certificates of a CA of
-//! the stage's own; the wheel's were not, and those take plaintext alone.
+//! A snapshot is a copy of the data folder, and can be restored. Servers that were built with TLS offer it, with certificates of a CA of
+//! the stage's own; the wheel's were not, and those take plaintext alone. Of the parameters of groups one reaches a server: MariaDB's
+//! `read_only`.
 
 mod actions;
 mod api;

@@ -184,7 +184,7 @@ impl Rds {
         engine.stand_alone(&copy)?;
         let server = Server::new(engine, copy, self.inner.on_spawn.clone());
         server.start().await?;
-        server.wait_until_writable().await?;
+        server.wait_until_recovered().await?;
         let rows = server.sql_in(Some(database), sql).await;
         server.stop(Duration::ZERO).await;
         server.remove_files()?;

@@ -4,6 +4,7 @@
 mod clusters;
 mod delete;
 mod modify;
+mod parameters;
 mod proxies;
 mod snapshots;
 mod tags;
@@ -52,6 +53,8 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
         "DescribeDBClusters" => clusters::describe(inner, region, params),
         "DescribeDBClusterSnapshots" => clusters::describe_snapshots(inner, region, params),
         "CopyDBClusterSnapshot" => clusters::copy_snapshot(inner, region, params),
+        "ModifyDBParameterGroup" => parameters::modify(inner, region, params),
+        "DescribeDBParameters" => parameters::describe(inner, region, params),
         "AddTagsToResource" => tags::add_tags(inner, region, params),
         "RemoveTagsFromResource" => tags::remove_tags(inner, region, params),
         "ListTagsForResource" => tags::list_tags(inner, region, params),

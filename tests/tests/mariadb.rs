@@ -8,7 +8,7 @@ use relight::state::Place;
 use relight_suites::{Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, minutes, peace, phase, primary_fails, report, reported, run, said};
 
 fn plan() -> String {
-    PLAN.replace("engine = \"postgres\"", "engine = \"mariadb\"")
+    PLAN.replace("engine = \"postgres\"", "engine = \"mariadb\"\nparameter_group = \"orders-replica-parameters\"")
 }
 
 #[track_caller]

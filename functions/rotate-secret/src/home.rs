@@ -239,7 +239,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
     async fn see_gate(&self, about: &About<'_>, step: &mut HomeDatabase, outcome: &mut Outcome) -> Result<(), NoLogin> {
         let replica = ReplicaId::of(about.database);
         let instance = self.database.replica(&replica).await?;
-        let seen = match group_of(replica.as_str(), instance.as_ref()) {
+        let seen = match group_of(about.database, instance.as_ref()) {
             Ok(group) => {
                 let gate = self.database.write_gate(&group).await?;
                 usable(replica.as_str(), &group, &gate).map(|()| HomeGate { group, was: gate.read_only, seen_at: about.view.now, told: None })

@@ -18,10 +18,11 @@ const THROTTLED: [&str; 7] = [
     "SlowDown",
 ];
 /// Codes that say: not now. The state is read again, never trusted from the code.
-const BUSY: [&str; 10] = [
+const BUSY: [&str; 11] = [
     "InvalidDBInstanceState",
     "InvalidDBInstanceStateFault",
     "InvalidDBSnapshotState",
+    "InvalidDBParameterGroupState",
     "InvalidDBClusterStateFault",
     "InvalidGlobalClusterStateFault",
     "ScalingActivityInProgress",

@@ -5,6 +5,7 @@
 
 mod database;
 mod global;
+mod mysql;
 mod put;
 pub mod stack;
 mod validate;

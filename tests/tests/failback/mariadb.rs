@@ -11,7 +11,7 @@ use crate::{HERE, HOME, as_before, expect, failed_over, orders, reach, serves_on
 const GROUP: &str = "orders-replica-parameters";
 
 fn plan() -> String {
-    PLAN.replace("engine = \"postgres\"", "engine = \"mariadb\"")
+    PLAN.replace("engine = \"postgres\"", "engine = \"mariadb\"\nparameter_group = \"orders-replica-parameters\"")
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,11 +76,11 @@ async fn a_stand_down_opens_writes_again_with_what_the_group_said_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_is_aws_own_or_anothers_is_said_before_writes_pause() {
-    for (group, sentence) in [("default.mariadb10.11", "AWS's own"), ("shop-all", "is also that of items-replica")] {
+async fn a_group_that_is_not_the_plans_or_also_anothers_is_said_before_writes_pause() {
+    for (group, sentence) in [("default.mariadb10.11", "and not orders-replica-parameters of the plan"), (GROUP, "is also that of items-replica")] {
         let (mut control, _) = failed_over(&plan(), Delivery::prompt()).await;
-        control.world.database.change(REPLICA, |instance| instance.parameter_group.as_mut().expect("a group").name = group.to_owned());
         control.world.database.add(Place::Standby, "items-replica", REPLICA);
+        control.world.database.change(REPLICA, |instance| instance.parameter_group.as_mut().expect("a group").name = group.to_owned());
         reach(&mut control, Synchronised).await;
         control.order("switch-home").await;
         control.run_for(minutes(5)).await;
@@ -88,6 +88,7 @@ async fn a_group_that_is_aws_own_or_anothers_is_said_before_writes_pause() {
         assert!(said(&control.world, sentence), "{group}");
         assert!(writes(&control.world, HERE, "8"), "writes went on");
         // Mended, and the order stands.
+        control.world.database.lose("items-replica");
         control.world.database.change(REPLICA, |instance| instance.parameter_group.as_mut().expect("a group").name = GROUP.to_owned());
         let home = control.run_until(minutes(30), |world| is(Failback, Restoring)(world) || is(Failback, Closed)(world)).await;
         expect(home, &control);

@@ -224,7 +224,8 @@ impl Rds {
 
 /// Of its own where its writes are closed by it.
 fn group_of(database: &relight::plan::Database) -> String {
-    if database.is_mysql() { format!("{}-parameters", database.replica) } else { "default.postgres16".to_owned() }
+    let own = database.parameter_group.clone().filter(|_| database.is_mysql());
+    own.unwrap_or_else(|| "default.postgres16".to_owned())
 }
 
 fn state(instance: &str, why: &str) -> Why {

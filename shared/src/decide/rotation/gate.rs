@@ -3,6 +3,7 @@
 //! Nobody sets it by SQL on Amazon RDS, not the master user either. A group that is changed is changed for every instance that has it, and it stays
 //! changed: so it must be the instance's alone, what it said before is recorded first, and no replica is built into it before it says that again.
 
+use crate::plan::Database;
 use crate::ports::{Instance, WriteGate};
 use crate::state::{HomeDatabase, Snapshot};
 
@@ -18,26 +19,27 @@ const LEFT: &str = "-left-";
 pub enum NoGate {
     #[error("the standby Region has no instance {replica}, whose writes would be closed")]
     NoInstance { replica: String },
-    #[error("{replica} names no parameter group, by which its writes would be closed")]
-    NoGroup { replica: String },
-    #[error(
-        "{replica} has parameter group {group}, which is AWS's own and cannot be changed; its writes are closed by `read_only` of a group of its own: make one, give it to the instance, restart it, and name it in the plan's `parameter_group`"
-    )]
-    Default { replica: String, group: String },
+    #[error("the plan names no `parameter_group`, by which the writes of {replica} would be closed; name one that it alone has")]
+    NotPlanned { replica: String },
+    #[error("{replica} has parameter group {group} and not {planned} of the plan, by which its writes would be closed; give it that, and restart it")]
+    Other { replica: String, group: String, planned: String },
+    #[error("parameter group {group} of {replica} is {status}, so its writes could not be closed by it; restart {replica} in a quiet moment")]
+    NotInForce { replica: String, group: String, status: String },
     #[error("parameter group {group} of {replica} is also that of {}: closing writes would close theirs; give {replica} a group of its own", others.join(", "))]
     Shared { replica: String, group: String, others: Vec<String> },
     #[error("parameter group {group} sets read_only to {value} already, so {replica} would stay closed afterwards; reset read_only in it")]
     Stuck { replica: String, group: String, value: String },
 }
 
-/// The group of an instance, if its writes can be closed by it.
-pub fn group_of(replica: &str, instance: Option<&Instance>) -> Result<String, NoGate> {
-    let replica = || replica.to_owned();
-    let Some(instance) = instance else { return Err(NoGate::NoInstance { replica: replica() }) };
-    match instance.parameter_group.as_ref().map(|group| group.name.clone()) {
-        None => Err(NoGate::NoGroup { replica: replica() }),
-        Some(group) if group.starts_with("default.") => Err(NoGate::Default { replica: replica(), group }),
-        Some(group) => Ok(group),
+/// The plan's group, if the instance has it and it is in force.
+pub fn group_of(database: &Database, instance: Option<&Instance>) -> Result<String, NoGate> {
+    let replica = database.replica.clone();
+    let Some(planned) = database.parameter_group.clone() else { return Err(NoGate::NotPlanned { replica }) };
+    let Some(instance) = instance else { return Err(NoGate::NoInstance { replica }) };
+    match &instance.parameter_group {
+        Some(group) if group.name == planned && group.status == "in-sync" => Ok(planned),
+        Some(group) if group.name == planned => Err(NoGate::NotInForce { replica, group: planned, status: group.status.clone() }),
+        other => Err(NoGate::Other { replica, group: other.as_ref().map(|group| group.name.clone()).unwrap_or_default(), planned }),
     }
 }
 
@@ -73,9 +75,14 @@ fn still_closed(step: &HomeDatabase) -> bool {
 mod tests {
     use super::*;
     use crate::ports::ParameterGroup;
+    use crate::situations::plan;
 
-    fn instance(group: Option<&str>) -> Instance {
-        let parameter_group = group.map(|name| ParameterGroup { name: name.to_owned(), status: "in-sync".to_owned() });
+    fn database(group: Option<&str>) -> Database {
+        Database { parameter_group: group.map(str::to_owned), ..plan().databases.remove(0) }
+    }
+
+    fn instance(group: Option<&str>, status: &str) -> Instance {
+        let parameter_group = group.map(|name| ParameterGroup { name: name.to_owned(), status: status.to_owned() });
         Instance { parameter_group, ..Instance::default() }
     }
 
@@ -84,19 +91,22 @@ mod tests {
     }
 
     #[test]
-    fn writes_are_closed_by_a_group_of_the_instances_own() {
-        assert_eq!(group_of("orders", Some(&instance(Some("shop-orders")))), Ok("shop-orders".to_owned()));
+    fn writes_are_closed_by_the_plans_group_where_the_instance_has_it_for_itself() {
+        assert_eq!(group_of(&database(Some("shop-orders")), Some(&instance(Some("shop-orders"), "in-sync"))), Ok("shop-orders".to_owned()));
         for (read_only, holders) in [(None, &["orders"][..]), (Some("0"), &["orders"]), (Some(DEFAULT), &["orders", "orders-left-20260105t000500z"])] {
             assert_eq!(usable("orders", "shop-orders", &gate(read_only, holders)), Ok(()));
         }
     }
 
     #[test]
-    fn a_group_that_is_aws_own_or_others_or_closed_already_is_refused_with_its_remedy() {
+    fn a_group_that_closes_nothing_or_too_much_is_refused_with_its_remedy() {
+        let shop = database(Some("shop"));
         let refused = [
-            (group_of("orders", None).err(), "no instance orders"),
-            (group_of("orders", Some(&instance(None))).err(), "names no parameter group"),
-            (group_of("orders", Some(&instance(Some("default.mysql8.4")))).err(), "make one"),
+            (group_of(&shop, None).err(), "no instance orders-replica"),
+            (group_of(&database(None), Some(&instance(Some("shop"), "in-sync"))).err(), "names no `parameter_group`"),
+            (group_of(&shop, Some(&instance(None, "in-sync"))).err(), "and not shop of the plan"),
+            (group_of(&shop, Some(&instance(Some("default.mysql8.4"), "in-sync"))).err(), "has parameter group default.mysql8.4 and not shop"),
+            (group_of(&shop, Some(&instance(Some("shop"), "pending-reboot"))).err(), "is pending-reboot"),
             (usable("orders", "shop", &gate(None, &["orders", "items"])).err(), "also that of items"),
             (usable("orders", "shop", &gate(Some("ON"), &["orders"])).err(), "reset read_only"),
         ];

@@ -1,22 +1,19 @@
 //! What databases and their secrets may say.
 
 use super::{Found, is_instance};
-use crate::plan::{Plan, Users, global};
+use crate::plan::{Plan, Users, global, mysql};
 
 impl Found {
     pub(super) fn databases(&mut self, plan: &Plan) {
         self.unique("database", plan.databases.iter().map(|database| database.name.clone()));
         self.unique_by("database", "replica", plan.databases.iter().map(|database| database.replica.clone()));
+        // One that closes writes closes those of everybody who has it.
+        let closing = plan.databases.iter().filter(|database| mysql::closes_by_group(database));
+        self.unique_by("database", "parameter_group", closing.filter_map(|database| database.parameter_group.clone()));
         for (index, database) in plan.databases.iter().enumerate() {
             let key = |rest: &str| format!("database[{index}].{rest}");
-            self.0.extend(global::mistakes(database).into_iter().map(|(rest, reason, remedy)| (key(rest), reason, remedy)));
-            let aws_own = database.parameter_group.as_ref().is_some_and(|group| group.starts_with("default."));
-            self.unless(
-                !(database.is_mysql() && aws_own && !database.home_security_groups.is_empty()),
-                key("parameter_group"),
-                "the way home closes the writes of MySQL and MariaDB by `read_only` of the instance's parameter group, and AWS's own cannot be changed",
-                "name a group of the instance's own",
-            );
+            let wrong = global::mistakes(database).into_iter().chain(mysql::mistakes(database));
+            self.0.extend(wrong.map(|(rest, reason, remedy)| (key(rest), reason, remedy)));
             let kind = if database.is_global() { "cluster" } else { "instance" };
             for (rest, id) in [("primary", &database.primary), ("replica", &database.replica)] {
                 self.unless(

@@ -47,6 +47,7 @@ pub use fault::PromotionFault;
 pub use mariadb::MariaDbBinaries;
 pub use port::free_port;
 pub use postgres::Binaries;
+pub use proxy::EngineFamily;
 pub use server::OnSpawn;
 pub use session::SqlError;
 pub use stage::{Darkness, Rds, Settings, Timing};

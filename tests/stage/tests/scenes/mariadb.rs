@@ -71,6 +71,8 @@ async fn a_drill_of_mariadb_compares_and_promotes_a_copy_and_leaves_everything_a
         assert_eq!(forbidden_in_drill(&calls, PRIMARY), [""; 0]);
         assert_eq!(refused_by_iam(&calls), [""; 0]);
         assert_eq!(read_only(stage, REPLICA).await?, "1", "the real replica still replicates");
+        assert_own_parameters(stage, PRIMARY, stage.workload.database_id()).await?;
+        assert_own_parameters(stage, STANDBY, REPLICA).await?;
         Ok(())
     })
     .await;
@@ -79,4 +81,14 @@ async fn a_drill_of_mariadb_compares_and_promotes_a_copy_and_leaves_everything_a
 async fn read_only(stage: &Stage, instance: &str) -> Result<String, Error> {
     let rows = stage.rds.sql(STANDBY, instance, "shop", "select @@global.read_only").await.map_err(Error::part("asking MariaDB"))?;
     Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+/// RDS lets nobody change a default group, and so nobody close the writes of whoever has one.
+async fn assert_own_parameters(stage: &Stage, region: &str, instance: &str) -> Result<(), Error> {
+    let rds = stage.clients(region).rds;
+    let found = rds.describe_db_instances().db_instance_identifier(instance).send().await.map_err(Error::part("describing an instance"))?;
+    let groups = found.db_instances().iter().flat_map(|instance| instance.db_parameter_groups());
+    let names: Vec<&str> = groups.filter_map(|group| group.db_parameter_group_name()).collect();
+    assert!(matches!(names.as_slice(), [name] if name.contains("-Settings-")), "the template's: {names:?}");
+    Ok(())
 }

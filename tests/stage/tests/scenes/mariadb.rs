@@ -1,4 +1,4 @@
-//! MariaDB in the place of PostgreSQL: the primary dies under load, and the monthly drill.
+//! MariaDB in the place of PostgreSQL: the primary dies under load, the way home, and the monthly drill.
 
 use relight::plan::Engine;
 use relight::run::{Mode, Phase};
@@ -6,7 +6,7 @@ use relight_stage::layout::Layout;
 use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage, coverage, scenes};
 use stage_rds::MariaDbBinaries;
 
-use crate::calls::{forbidden_in_drill, refused_by_iam};
+use crate::calls::{forbidden_in_drill, forbidden_in_failback, refused_by_iam};
 use crate::common::with_stage;
 use crate::failover::{assert_calls, assert_logins, orders, received};
 use crate::passwords::{Passwords, assert_kept};
@@ -78,8 +78,51 @@ async fn a_drill_of_mariadb_compares_and_promotes_a_copy_and_leaves_everything_a
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_way_home_of_mariadb_every_row_is_counted_and_its_parameter_group_closes_nothing() {
+    let Some(options) = mariadb() else { return };
+    with_stage(options, async |stage| {
+        let passwords = Passwords::of(stage);
+        let outcome = Box::pin(scenes::failback(stage)).await?;
+        assert_eq!((outcome.run.mode, outcome.run.phase, outcome.report.passed), (Mode::Failback, Phase::Closed, true), "{:#?}", outcome.report);
+        let rows = &outcome.rows;
+        assert!(rows.committed.len() > 300 && !outcome.failover.lost.is_empty(), "users wrote all the time: {}", rows.committed.len());
+        assert_eq!((rows.nowhere().len(), &rows.left), (0, &outcome.failover.lost), "what the failover lost is in the file, and nothing else");
+        assert_eq!(rows.home, rows.standby);
+        assert_eq!(outcome.differences(), [""; 0]);
+        assert!(outcome.reads_out < outcome.writes_out, "reads go on while writes pause: {} s of {} s", outcome.reads_out, outcome.writes_out);
+
+        assert_eq!(read_only_at(stage, PRIMARY, stage.database()).await?, "0");
+        assert_eq!(read_only(stage, REPLICA).await?, "1", "it replicates");
+        let group = stage.workload.plan.databases[0].parameter_group.clone().expect("the plan names it");
+        let set = stage.clients(STANDBY).rds.describe_db_parameters().db_parameter_group_name(&group).source("user").send().await;
+        let set = set.map_err(Error::part("reading the parameter group"))?;
+        let said = set.parameters().iter().find(|parameter| parameter.parameter_name() == Some("read_only"));
+        assert_eq!(said.and_then(|parameter| parameter.parameter_value()), Some("{TrueIfReplica}"), "else the next promotion would stay closed");
+
+        let all = stage.router.calls();
+        let home: Vec<_> = all.iter().filter(|call| call.time >= outcome.run.opened_at && outcome.run.ended_at.is_none_or(|end| call.time < end)).cloned().collect();
+        assert_eq!(forbidden_in_failback(&home, PRIMARY), [""; 0]);
+        assert_eq!(refused_by_iam(&all), [""; 0]);
+        let closing = home.iter().filter(|call| call.operation == "ModifyDBParameterGroup").count();
+        assert!((2..8).contains(&closing), "closed and given back, not hammered: {closing}");
+        assert!(outcome.drill.report.passed, "{:#?}", outcome.drill.report.findings);
+        assert_eq!(outcome.drill.differences(), [""; 0]);
+
+        let journal = format!("{:?}", stage.history(&outcome.run.id).await?);
+        let report = stage.report(&format!("{}.json", outcome.run.id)).await?;
+        assert_kept(stage, &passwords.stop().await, &[("the journal", journal), ("the report", report)]);
+        Ok(())
+    })
+    .await;
+}
+
 async fn read_only(stage: &Stage, instance: &str) -> Result<String, Error> {
-    let rows = stage.rds.sql(STANDBY, instance, "shop", "select @@global.read_only").await.map_err(Error::part("asking MariaDB"))?;
+    read_only_at(stage, STANDBY, instance).await
+}
+
+async fn read_only_at(stage: &Stage, region: &str, instance: &str) -> Result<String, Error> {
+    let rows = stage.rds.sql(region, instance, "shop", "select @@global.read_only").await.map_err(Error::part("asking MariaDB"))?;
     Ok(rows.into_iter().flatten().flatten().collect())
 }
 

@@ -174,7 +174,10 @@ async fn rows_that_the_serving_database_lacks_or_has_otherwise_are_found_with_bo
     let (orders, lines) = left(&old, &serving, &table("orders")).await;
     assert_eq!((orders.seen, orders.missing, orders.differing), (3, 1, 1), "{lines:#?}");
     let lost = lines.iter().find(|line| line["kind"] == "missing").expect("the row that was lost");
-    assert_eq!((lost["left"]["id"].to_string().as_str(), &lost["left"]["note"], &lost["serving"]), ("9007199254740993", &json!("lost"), &Value::Null));
+    assert_eq!(
+        (lost["left"]["id"].to_string().as_str(), &lost["left"]["note"], &lost["serving"]),
+        ("9007199254740993", &json!("lost"), &Value::Null)
+    );
     let other = lines.iter().find(|line| line["kind"] == "differing").expect("the row that is another");
     assert_eq!((&other["left"]["note"], &other["serving"]["note"]), (&json!("it's \"quoted\" \\"), &json!("shipped")));
 

@@ -8,7 +8,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, CopyId, CopyOf, CopySnapshot, HomeId, HomeOf, LeftId, Proxy, ProxyId, RebuiltOf, Removal, SnapshotOf, Snapshotted, WriteGate};
+use super::{
+    CallError, CopyId, CopyOf, CopySnapshot, HomeId, HomeOf, LeftId, Proxy, ProxyId, RebuiltOf, Removal, SnapshotOf, Snapshotted, WriteGate,
+};
 use crate::plan;
 use crate::state::{Endpoint, ReplicaShape};
 

@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn writes_are_closed_by_the_plans_group_where_the_instance_has_it_for_itself() {
         assert_eq!(group_of(&database(Some("shop-orders")), Some(&instance(Some("shop-orders"), "in-sync"))), Ok("shop-orders".to_owned()));
-        for (read_only, holders) in [(None, &["orders"][..]), (Some("0"), &["orders"]), (Some(DEFAULT), &["orders", "orders-left-20260105t000500z"])] {
+        for (read_only, holders) in [(None, &["orders"][..]), (Some("0"), &["orders"]), (Some(DEFAULT), &["orders", "orders-left-20260105t000500z"])]
+        {
             assert_eq!(usable("orders", "shop-orders", &gate(read_only, holders)), Ok(()));
         }
     }

@@ -91,7 +91,10 @@ async fn end_of_log(session: &mut Conn) -> Result<Lsn, Failure> {
             break;
         }
     }
-    answer?.as_ref().and_then(named).ok_or(Failure::Unsettled("it writes no binary log, so nothing can replicate it; give it backups (BackupRetentionPeriod)"))
+    answer?
+        .as_ref()
+        .and_then(named)
+        .ok_or(Failure::Unsettled("it writes no binary log, so nothing can replicate it; give it backups (BackupRetentionPeriod)"))
 }
 
 /// File and place, the first two columns of an answer.
@@ -124,7 +127,8 @@ mod tests {
 
     #[test]
     fn positions_follow_one_another_within_a_log_and_from_log_to_log() {
-        let [one, two, three] = [at("mysql-bin-changelog.000009", "900"), at("mysql-bin-changelog.000009", "1000"), at("mysql-bin-changelog.000010", "4")];
+        let [one, two, three] =
+            [at("mysql-bin-changelog.000009", "900"), at("mysql-bin-changelog.000009", "1000"), at("mysql-bin-changelog.000010", "4")];
         assert!(one < two && two < three && one.is_some());
         assert_eq!(three.map(|at| (file(at), place(at))), Some((10, 4)));
         assert_eq!((at("mysql-bin", "4"), at("mysql-bin.000001", ""), lsn(None, None)), (None, None, None));

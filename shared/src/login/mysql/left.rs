@@ -52,12 +52,7 @@ impl Side<'_> {
 }
 
 /// `stream` and `old` are two sessions at the old writer.
-pub(super) async fn left_behind(
-    stream: &mut Side<'_>,
-    old: &mut Side<'_>,
-    serving: &mut Side<'_>,
-    table: &Table,
-) -> Result<LeftRows, LoginError> {
+pub(super) async fn left_behind(stream: &mut Side<'_>, old: &mut Side<'_>, serving: &mut Side<'_>, table: &Table) -> Result<LeftRows, LoginError> {
     let (columns, there) = (old.columns(table).await?, serving.columns(table).await?);
     let is_there = |name: &String| there.iter().any(|(other, _)| other == name);
     // A table or a key that the serving database does not have: every row is one that it lacks.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::situations::{Situation, at};
 use crate::plan::Engine;
+use crate::situations::{Situation, at};
 use crate::state::{Endpoint, HomeComparison, HomeGate, HomeLag};
 
 fn failback(phase: Phase) -> Situation {

@@ -4,7 +4,7 @@
 //! be closed is recorded in a write of its own before the first is.
 
 use futures_util::future::{join, join_all};
-use relight::decide::rotation::gate::{CLOSED, DEFAULT, group_of, usable};
+use relight::decide::rotation::gate::{CLOSED, group_of, open_value, usable};
 use relight::decide::rotation::home::{DatabaseMove, SecretMove, admin_of, database_due, is_own, is_urgent, secret_due, tells};
 use relight::decide::rotation::{Making, token};
 use relight::nudge::{Desk, Next, View, WorkError, put};
@@ -270,7 +270,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
     /// Lets the parameter group close writes, or say what it said before.
     async fn tell_gate(&self, about: &About<'_>, step: &mut HomeDatabase, outcome: &mut Outcome, close: bool) -> Result<(), NoLogin> {
         let Some(gate) = &mut step.gate else { return Ok(()) };
-        let value = if close { CLOSED } else { gate.was.as_deref().unwrap_or(DEFAULT) }.to_owned();
+        let value = if close { CLOSED } else { open_value(gate) }.to_owned();
         if !tells(gate, &value, about.view.now) {
             return Ok(());
         }

@@ -96,6 +96,21 @@ async fn a_group_that_is_not_the_plans_or_also_anothers_is_said_before_writes_pa
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_primary_that_fails_before_the_standby_is_rebuilt_leaves_the_writer_that_served_to_a_persons_word_and_open() {
+    let (mut control, _) = failed_over(&plan(), Delivery::prompt()).await;
+    reach(&mut control, Restoring).await;
+    assert_eq!(control.world.database.parameter(GROUP).as_deref(), Some("1"));
+    primary_fails(&control.world);
+    control.run_for(minutes(5)).await;
+    assert!(!writes(&control.world, HERE, "12"), "it waits for a word, as what was written at home is not here");
+    control.order("accept-loss").await;
+    let active = control.run_until(minutes(20), |world| is(Failover, Active)(world) && reported(world)).await;
+    expect(active, &control);
+    assert!(writes(&control.world, HERE, "13"));
+    assert_eq!(control.world.database.closing_groups(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn under_load_both_sides_are_compared_while_writes_pause() {
     let (mut control, _) = failed_over(&plan(), Delivery::prompt()).await;
     control.world.login.set_busy(true);

@@ -5,12 +5,12 @@
 
 use crate::plan::Database;
 use crate::ports::{Instance, WriteGate};
-use crate::state::{HomeDatabase, Snapshot};
+use crate::state::{HomeDatabase, HomeGate, Snapshot};
 
 /// Closes writes.
 pub const CLOSED: &str = "1";
 /// The engine's default, which keeps a replica from being written to and a writer not.
-pub const DEFAULT: &str = "{TrueIfReplica}";
+const DEFAULT: &str = "{TrueIfReplica}";
 /// In the name of what an earlier failback set aside, which serves nobody and may be closed with the rest.
 const LEFT: &str = "-left-";
 
@@ -54,6 +54,11 @@ pub fn usable(replica: &str, group: &str, gate: &WriteGate) -> Result<(), NoGate
         Some(value) if closes(value) => Err(NoGate::Stuck { replica, group, value: value.clone() }),
         _ => Ok(()),
     }
+}
+
+/// What opens writes: what somebody had set, or the engine's default.
+pub fn open_value(gate: &HomeGate) -> &str {
+    gate.was.as_deref().unwrap_or(DEFAULT)
 }
 
 /// As RDS takes it for on.

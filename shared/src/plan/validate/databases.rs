@@ -7,13 +7,19 @@ impl Found {
     pub(super) fn databases(&mut self, plan: &Plan) {
         self.unique("database", plan.databases.iter().map(|database| database.name.clone()));
         self.unique_by("database", "replica", plan.databases.iter().map(|database| database.replica.clone()));
-        // One that closes writes closes those of everybody who has it.
-        let closing = plan.databases.iter().filter(|database| mysql::closes_by_group(database));
-        self.unique_by("database", "parameter_group", closing.filter_map(|database| database.parameter_group.clone()));
         for (index, database) in plan.databases.iter().enumerate() {
             let key = |rest: &str| format!("database[{index}].{rest}");
             let wrong = global::mistakes(database).into_iter().chain(mysql::mistakes(database));
             self.0.extend(wrong.map(|(rest, reason, remedy)| (key(rest), reason, remedy)));
+            if let Some(group) = database.parameter_group.as_ref().filter(|_| mysql::closes_by_group(database)) {
+                let alone = plan.databases.iter().all(|other| other.name == database.name || other.parameter_group.as_ref() != Some(group));
+                self.unless(
+                    alone,
+                    key("parameter_group"),
+                    format!("`{group}` is also that of another database, whose writes the way home would close with these"),
+                    "give each a group of its own",
+                );
+            }
             let kind = if database.is_global() { "cluster" } else { "instance" };
             for (rest, id) in [("primary", &database.primary), ("replica", &database.replica)] {
                 self.unless(

@@ -202,9 +202,6 @@ pub(crate) fn refused_home(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> 
             // Aurora fences the old writer and makes it a secondary; whether it has, the failback waits for.
             return (!opened).then(|| format!("no secret of the plan opens database {name}; without a login nothing of it can be proven"));
         }
-        if database.is_mysql() {
-            return Some(format!("{name} is {}, and Relight brings home PostgreSQL alone; docs/databases.md has the way home by hand", database.engine.as_str()));
-        }
         if database.home_security_groups.is_empty() {
             return Some(format!("the plan does not say into which security groups the replica of {name} at home belongs; give it `home_security_groups`"));
         }

@@ -94,6 +94,10 @@ impl Login for Logins {
         by_engine!(self, with, position(with))
     }
 
+    async fn behind(&self, writer: &SecretValue, replica: &SecretValue) -> Result<u64, LoginError> {
+        by_engine!(self, writer, behind(writer, replica))
+    }
+
     async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError> {
         by_engine!(self, with, tables(with, named))
     }

@@ -30,7 +30,9 @@ use crate::plan::{Bounds, Group, InstancesDistribution, Plan, ProviderShare, Res
 use crate::ports::{Change, Takeover, Write};
 use crate::run::{Mode, Phase, Run, RunId};
 
-pub use home::{HomeComparison, HomeDatabase, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape, RestartStep};
+pub use home::{
+    HomeComparison, HomeDatabase, HomeGate, HomeLag, HomeRotation, HomeSecretStep, HomeStep, HomeTraffic, LeftTable, ReplicaShape, RestartStep,
+};
 pub use key::{Key, Part};
 pub use progress::*;
 use snapshot::writer;

@@ -8,7 +8,7 @@ mod server;
 use std::time::Duration;
 
 use relight::login::MyLogin;
-use relight::ports::{Compared, Difference, Login, LoginError};
+use relight::ports::{Compared, Difference, Login};
 use relight::secret::SecretValue;
 use server::Server;
 
@@ -107,11 +107,4 @@ async fn tables_without_a_key_a_snapshot_or_a_place_are_named_with_the_reason() 
     let named = login().tables(&server.admin(), &["shop.orders".to_owned(), "shop.gone".to_owned()]).await.expect("tables");
     assert_eq!((named.compared.len(), named.left_out.len()), (1, 1));
     assert!(named.left_out[0].1.contains("not in this server"), "{:?}", named.left_out);
-}
-
-#[tokio::test]
-async fn what_is_done_by_hand_is_refused_with_the_page_that_says_how() {
-    let Some(server) = Server::start(&[]).await else { return };
-    let refused = login().close_writes(&server.admin()).await.expect_err("by hand");
-    assert!(matches!(refused, LoginError::NotForEngine { .. }) && refused.to_string().contains("docs/databases.md"), "{refused}");
 }

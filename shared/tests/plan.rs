@@ -80,10 +80,16 @@ fn databases_may_wait_for_each_other_in_any_order_but_a_circle() {
 }
 
 #[test]
-fn what_relight_does_not_do_for_an_engine_is_refused_with_that_engine() {
-    let found = mistakes(&GOOD.replace("engine = \"postgres\"", "engine = \"mariadb\""));
-    assert_eq!((found.0.len(), found.0[0].key.as_str()), (1, "database[0].home_security_groups"), "{found}");
+fn a_mysql_that_is_to_be_brought_home_names_a_parameter_group_that_it_alone_has() {
+    let mysql = |text: String| text.replace("engine = \"postgres\"", "engine = \"mysql\"");
+    let found = mistakes(&mysql(GOOD.to_owned()));
+    assert_eq!((found.0.len(), found.0[0].key.as_str()), (1, "database[0].parameter_group"), "{found}");
     assert!(found.to_string().contains("by hand"), "{found}");
+    let shop = "parameter_group = \"shop\"";
+    Plan::parse(&mysql(three(shop, "parameter_group = \"users\"", ""))).expect("a good plan");
+    let found = mistakes(&mysql(three(shop, shop, "")));
+    assert_eq!((found.0.len(), found.0[0].key.as_str()), (1, "database[0].parameter_group"), "{found}");
+    assert!(found.to_string().contains("`shop` is also that of another database"), "{found}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct Standing {
     pub services: BTreeMap<String, Option<ServiceState>>,
     pub groups: BTreeMap<String, Option<GroupState>>,
     pub instances: BTreeMap<String, Instance>,
+    /// Parameter groups of the standby Region that close the writes of whoever has them.
+    pub closed: Vec<String>,
     /// What copies were restored from.
     pub copy_snapshots: Vec<String>,
     /// Instances of copies that are clusters.
@@ -72,6 +74,7 @@ impl Standing {
             services: plan.services.iter().map(|service| (service.id().0, world.compute.service(&service.cluster, &service.name))).collect(),
             groups: plan.groups.iter().map(|group| (group.id().0, world.compute.group(&group.name))).collect(),
             instances: names.iter().map(|name| (name.clone(), world.database.instance(name).expect("it was just named"))).collect(),
+            closed: world.database.closing_groups(),
             copy_snapshots: world.database.copy_snapshots(),
             copy_members: world.database.copy_members(),
             promotions: names.iter().map(|name| (name.clone(), world.database.promotions(name))).collect(),

@@ -10,7 +10,7 @@ use promote_replica::PromoteReplica;
 use relight::ports::{
     AddedInstance, CallError, Cluster, ClusterCopies, ClusterCopyOf, ClusterLag, CopyId, CopyOf, CopySnapshot, Database, Fenced, GlobalCluster,
     GlobalClusters, GlobalId, HomeCluster, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, LostRows, PrimaryId, Proxy, ProxyId, Quota,
-    Readable, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, StandbyCluster, Takeover,
+    Readable, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, StandbyCluster, Takeover, WriteGate,
 };
 use relight::run::{Mode, Phase};
 use relight::state::HoldSwitch;
@@ -94,6 +94,14 @@ impl Database for Meanwhile<'_> {
 
     async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
         self.world.restart(replica).await
+    }
+
+    async fn write_gate(&self, group: &str) -> Result<WriteGate, CallError> {
+        self.world.write_gate(group).await
+    }
+
+    async fn set_read_only(&self, group: &str, value: &str) -> Result<(), CallError> {
+        self.world.set_read_only(group, value).await
     }
 
     async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError> {

@@ -4,14 +4,15 @@
 //! be closed is recorded in a write of its own before the first is.
 
 use futures_util::future::{join, join_all};
-use relight::decide::rotation::home::{DatabaseMove, SecretMove, admin_of, database_due, is_own, is_urgent, secret_due};
+use relight::decide::rotation::gate::{CLOSED, group_of, open_value, usable};
+use relight::decide::rotation::home::{DatabaseMove, SecretMove, admin_of, database_due, is_own, is_urgent, secret_due, tells};
 use relight::decide::rotation::{Making, token};
 use relight::nudge::{Desk, Next, View, WorkError, put};
 use relight::plan::{Database as PlanDatabase, Secret};
-use relight::ports::{Compared, Database, EntryKind, HomeSecret, Journal, Login, Reports, Secrets, Stage, Table, Written};
+use relight::ports::{Compared, Database, EntryKind, HomeSecret, Journal, Login, LoginError, ReplicaId, Reports, Secrets, Stage, Table, Written};
 use relight::run::RunId;
 use relight::secret::{SecretValue, arn_in};
-use relight::state::{Endpoint, HomeComparison, HomeDatabase, HomeLag, HomeSecretStep, Key, LeftTable, Part};
+use relight::state::{Endpoint, HomeComparison, HomeDatabase, HomeGate, HomeLag, HomeSecretStep, Key, LeftTable, Part};
 use tokio::time::{Duration, Instant};
 
 use crate::RotateSecret;
@@ -77,12 +78,14 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
             DatabaseMove::CompareLeft => self.compare_left(&about, &mut step, &mut outcome).await,
             DatabaseMove::MeasureLag => self.measure_lag(&about, &mut step).await,
             DatabaseMove::Compare => self.compare(&about, &mut step, &mut outcome).await,
+            DatabaseMove::See => self.see_gate(&about, &mut step, &mut outcome).await,
             // Recorded by itself.
             DatabaseMove::Closing => Ok(()),
             DatabaseMove::Close => self.close(&about, &mut step, &mut outcome).await,
             DatabaseMove::Reach => self.reach(&about, &mut step, &mut outcome).await,
             DatabaseMove::Prove => self.prove_home(&about, &mut step, &mut outcome).await,
             DatabaseMove::Reopen => self.reopen(&about, &mut step, &mut outcome).await,
+            DatabaseMove::GiveBack => self.give_back(&about, &mut step, &mut outcome).await,
         };
         match done {
             Ok(()) => step.said.clear(),
@@ -158,8 +161,7 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
     async fn measure_lag(&self, about: &About<'_>, step: &mut HomeDatabase) -> Result<(), NoLogin> {
         let serving = self.serving(about.admin).await?;
         let Some(home) = about.at_home(&serving) else { return Ok(()) };
-        let (written, there) = join(self.login.position(&serving), self.login.position(&home)).await;
-        let bytes = written?.received.0.saturating_sub(there?.replayed.0);
+        let bytes = self.login.behind(&serving, &home).await?;
         step.lag = Some(HomeLag { bytes, at: about.view.now });
         Ok(())
     }
@@ -191,7 +193,13 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
     }
 
     async fn close(&self, about: &About<'_>, step: &mut HomeDatabase, outcome: &mut Outcome) -> Result<(), NoLogin> {
-        let last = self.login.close_writes(&self.serving(about.admin).await?).await?;
+        let last = match self.login.close_writes(&self.serving(about.admin).await?).await {
+            Err(LoginError::TakesWrites { .. }) if step.gate.is_some() => {
+                outcome.waits = true;
+                return self.tell_gate(about, step, outcome, true).await;
+            }
+            closed => closed?,
+        };
         step.closed_at = Some(about.view.now);
         step.last = Some(last);
         outcome.say(EntryKind::Action, format!("writes are closed, the last one is at {last}"));
@@ -227,7 +235,60 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
         Ok(())
     }
 
+    /// The group of the serving instance, and what it says before Relight changes it.
+    async fn see_gate(&self, about: &About<'_>, step: &mut HomeDatabase, outcome: &mut Outcome) -> Result<(), NoLogin> {
+        let replica = ReplicaId::of(about.database);
+        let instance = self.database.replica(&replica).await?;
+        let seen = match group_of(about.database, instance.as_ref()) {
+            Ok(group) => {
+                let gate = self.database.write_gate(&group).await?;
+                usable(replica.as_str(), &group, &gate).map(|()| HomeGate { group, was: gate.read_only, seen_at: about.view.now, told: None })
+            }
+            Err(why) => Err(why),
+        };
+        let why = match seen {
+            Ok(gate) => {
+                if step.gate.as_ref().is_none_or(|before| before.group != gate.group) {
+                    outcome.say(EntryKind::Reached, format!("its writes can be closed by read_only of parameter group {}", gate.group));
+                }
+                step.gate = Some(gate);
+                None
+            }
+            Err(why) => {
+                step.gate = None;
+                outcome.waits = true;
+                Some(why.to_string())
+            }
+        };
+        if let Some(why) = why.as_ref().filter(|why| step.no_gate.as_ref() != Some(why)) {
+            outcome.say(EntryKind::Refusal, why);
+        }
+        step.no_gate = why;
+        Ok(())
+    }
+
+    /// Lets the parameter group close writes, or say what it said before.
+    async fn tell_gate(&self, about: &About<'_>, step: &mut HomeDatabase, outcome: &mut Outcome, close: bool) -> Result<(), NoLogin> {
+        let Some(gate) = &mut step.gate else { return Ok(()) };
+        let value = if close { CLOSED } else { open_value(gate) }.to_owned();
+        if !tells(gate, &value, about.view.now) {
+            return Ok(());
+        }
+        self.database.set_read_only(&gate.group, &value).await?;
+        outcome.say(EntryKind::Action, format!("sets read_only to {value} in parameter group {}", gate.group));
+        gate.told = Some((value, about.view.now));
+        Ok(())
+    }
+
+    async fn give_back(&self, about: &About<'_>, step: &mut HomeDatabase, outcome: &mut Outcome) -> Result<(), NoLogin> {
+        self.tell_gate(about, step, outcome, false).await?;
+        step.given_back_at = Some(about.view.now);
+        outcome.told.push(format!("parameter group of {} given back", about.database.name));
+        Ok(())
+    }
+
     async fn reopen(&self, about: &About<'_>, step: &mut HomeDatabase, outcome: &mut Outcome) -> Result<(), NoLogin> {
+        self.tell_gate(about, step, outcome, false).await?;
         self.login.open_writes(&self.serving(about.admin).await?).await?;
         if step.reopened_at.is_none() {
             outcome.say(EntryKind::Action, "writes of the standby are open again");
@@ -399,9 +460,11 @@ fn doing(due: DatabaseMove) -> &'static str {
         DatabaseMove::CompareLeft => "the old writer is not compared",
         DatabaseMove::MeasureLag => "the lag at home is not measured",
         DatabaseMove::Compare => "not compared with home",
+        DatabaseMove::See => "by which parameter group its writes are closed was not seen",
         DatabaseMove::Closing | DatabaseMove::Close => "writes are not closed",
         DatabaseMove::Reach => "the last write was not seen at home",
         DatabaseMove::Prove => "not proven writable at home",
         DatabaseMove::Reopen => "writes are not open again",
+        DatabaseMove::GiveBack => "the parameter group that closed its writes is not given back",
     }
 }

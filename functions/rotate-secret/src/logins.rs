@@ -23,6 +23,13 @@ pub(crate) enum NoLogin {
     NoEndpoint,
 }
 
+impl NoLogin {
+    /// Whether the database itself was met, and may answer otherwise a moment later.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, NoLogin::Login(error) if error.passes())
+    }
+}
+
 impl<S: Secrets, L: Login, D, R> RotateSecret<S, L, D, R> {
     /// The first version of a secret with which `attempt` works at an endpoint, and what it answers. Data and secret
     /// replicate independently, so a promoted database may know an older or a newer password than AWSCURRENT.

@@ -3,6 +3,7 @@
 
 use futures_util::future::{join, join_all};
 use relight::decide::Decision;
+use relight::decide::rotation::gate::open_value;
 use relight::decide::rotation::home::admin_of;
 use relight::decide::rotation::{Course, Waiting, course, due, to_prove};
 use relight::nudge::{Desk, Next, View, WorkError};
@@ -122,10 +123,16 @@ impl<S: Secrets, L: Login, D: Database, R: Reports> RotateSecret<S, L, D, R> {
 
     /// A failback that became a failover had closed the standby's writes.
     async fn open_again(&self, turn: Turn<'_>, database: &str, endpoint: &Endpoint) -> Result<(), NoLogin> {
-        let closed = turn.view.snapshot.progress.rotation.home.databases.get(database).is_some_and(|step| step.closing_at.is_some());
-        let database = turn.view.plan.database(database).filter(|_| closed && turn.course == Course::Failover);
+        let step = turn.view.snapshot.progress.rotation.home.databases.get(database).filter(|step| step.closing_at.is_some());
+        let database = turn.view.plan.database(database).filter(|_| step.is_some() && turn.course == Course::Failover);
         let Some(admin) = database.and_then(|database| admin_of(&turn.view.plan, database)) else { return Ok(()) };
-        self.first_that_works(&admin.name, endpoint, async |value| self.login.open_writes(value).await).await.map(drop)
+        let opened = self.first_that_works(&admin.name, endpoint, async |value| self.login.open_writes(value).await).await.map(drop);
+        // MySQL's and MariaDB's: who is still closed is closed by it, and is looked at again.
+        let gate = step.and_then(|step| step.gate.as_ref()).filter(|_| opened.as_ref().is_err_and(NoLogin::passes));
+        if let Some(gate) = gate {
+            self.database.set_read_only(&gate.group, open_value(gate)).await?;
+        }
+        opened
     }
 
     /// Observe, decide, act for one secret.

@@ -165,6 +165,7 @@ pub fn unready(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> Vec<String> 
             // Under load no common position may ever be found: then it is compared while writes pause.
             Some(_) => {}
         }
+        lacks.extend(ungated(database, &logins, now));
     }
     for secret in &plan.secrets {
         let seen = snapshot.progress.rotation.home.secrets.get(&secret.name).and_then(|step| step.seen_at);
@@ -173,6 +174,17 @@ pub fn unready(plan: &Plan, snapshot: &Snapshot, now: Timestamp) -> Vec<String> 
         }
     }
     lacks
+}
+
+/// Why writes of MySQL and MariaDB could not be closed.
+fn ungated(database: &Database, logins: &HomeDatabase, now: Timestamp) -> Option<String> {
+    let name = &database.name;
+    let fresh = || logins.gate.as_ref().is_some_and(|gate| now.duration_since(gate.seen_at) <= SEEN_FOR);
+    match &logins.no_gate {
+        _ if !database.is_mysql() => None,
+        Some(why) => Some(format!("database {name}: {why}")),
+        None => (!fresh()).then(|| format!("by which parameter group the writes of {name} are closed is not known")),
+    }
 }
 
 fn held(snapshot: &Snapshot, now: Timestamp) -> Vec<String> {

@@ -10,6 +10,7 @@ mod copies;
 mod home;
 mod instance;
 mod lag;
+mod parameters;
 mod proxy;
 mod snapshot;
 
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 use super::{Aws, failed};
 use crate::ports::{
     CallError, CopyId, CopyOf, CopySnapshot, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, PrimaryId, Proxy,
-    ProxyId, Quota, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, Why,
+    ProxyId, Quota, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, Why, WriteGate,
 };
 use crate::state::Place;
 
@@ -138,6 +139,14 @@ impl Database for AwsDatabase {
 
     async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
         AwsDatabase::restart_any(self.rds(), replica.as_str()).await
+    }
+
+    async fn write_gate(&self, group: &str) -> Result<WriteGate, CallError> {
+        parameters::write_gate(self.rds(), group).await
+    }
+
+    async fn set_read_only(&self, group: &str, value: &str) -> Result<(), CallError> {
+        parameters::set_read_only(self.rds(), group, value).await
     }
 
     async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError> {

@@ -18,10 +18,11 @@ const THROTTLED: [&str; 7] = [
     "SlowDown",
 ];
 /// Codes that say: not now. The state is read again, never trusted from the code.
-const BUSY: [&str; 11] = [
+const BUSY: [&str; 12] = [
     "InvalidDBInstanceState",
     "InvalidDBInstanceStateFault",
     "InvalidDBSnapshotState",
+    "InvalidDBParameterGroupState",
     "InvalidDBClusterStateFault",
     "InvalidDBClusterSnapshotStateFault",
     "InvalidGlobalClusterStateFault",

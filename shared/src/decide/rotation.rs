@@ -10,6 +10,7 @@
 //! nothing else. Each step can be seen in Secrets Manager or stands in the journal, so any of them may be done twice.
 
 pub mod compare;
+pub mod gate;
 pub mod home;
 pub mod replica;
 pub mod step;

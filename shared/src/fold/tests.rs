@@ -1,5 +1,4 @@
 use super::*;
-use crate::plan::Engine;
 use crate::situations::{Situation, at, said};
 
 fn order(command: Command) -> Order {
@@ -257,13 +256,12 @@ mod home {
     #[test]
     fn it_is_refused_with_what_is_missing() {
         type Change = fn(&mut Situation);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 8] = [
             ("the plan only observes", |s| s.plan.policy.mode = ActMode::Observe),
             ("is open in Suspected", |s| s.run_mut().phase = Phase::Suspected),
             ("the primary serves already", |s| s.journal.head.serving = Place::Primary),
             ("a hold is in force", |s| s.journal.head.hold = Some(HoldSwitch { until: at(20), by: "bo".to_owned() })),
             ("`home_security_groups`", |s| s.plan.databases[0].home_security_groups.clear()),
-            ("orders is mariadb, and Relight brings home PostgreSQL alone", |s| s.plan.databases[0].engine = Engine::MariaDb),
             ("no secret of the plan opens", |s| s.plan.secrets.clear()),
             ("give it `quarantine_security_group`", |s| s.plan.databases[0].quarantine_security_group = None),
             ("is not fenced yet", |s| s.journal.progress.traffic.fenced.clear()),

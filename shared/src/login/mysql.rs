@@ -8,6 +8,8 @@
 
 mod compare;
 mod error;
+mod home;
+mod left;
 mod replica;
 mod users;
 
@@ -166,43 +168,51 @@ impl Login for MyLogin {
     }
 
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError> {
-        not_for_engine(with, "say where the log of MySQL or MariaDB stands")
+        self.session(with, "say where its log stands", home::position).await
+    }
+
+    async fn behind(&self, writer: &SecretValue, replica: &SecretValue) -> Result<u64, LoginError> {
+        let there = self.position(replica).await?;
+        self.session(writer, "say where its log stands", async |session| home::log_after(session, there.replayed).await).await
     }
 
     async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError> {
         self.session(with, "list its tables", async |session| compare::tables(session, named).await).await
     }
 
-    async fn left_behind(&self, old: &SecretValue, _serving: &SecretValue, _table: &Table) -> Result<LeftRows, LoginError> {
-        not_for_engine(old, "find rows that MySQL or MariaDB left behind")
+    async fn left_behind(&self, old: &SecretValue, serving: &SecretValue, table: &Table) -> Result<LeftRows, LoginError> {
+        let (at_old, at_serving) = (place(old)?, place(serving)?);
+        let (one, two, three) = tokio::join!(self.connect(old, &at_old), self.connect(old, &at_old), self.connect(serving, &at_serving));
+        let (mut one, mut two, mut three) = (one?, two?, three?);
+        let stream = &mut Side { session: &mut one, at: &at_old };
+        let (old, serving) = (&mut Side { session: &mut two, at: &at_old }, &mut Side { session: &mut three, at: &at_serving });
+        let left = timeout(COMPARING, left::left_behind(stream, old, serving, table)).await;
+        let _goodbyes = timeout(GOODBYE, async { tokio::join!(one.disconnect(), two.disconnect(), three.disconnect()) }).await;
+        left.unwrap_or_else(|_| Err(late(&at_old, &at_serving)))
     }
 
     async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
         let (at_here, at_there) = (place(here)?, place(there)?);
         let (one, other) = tokio::join!(self.connect(here, &at_here), self.connect(there, &at_there));
         let (mut one, mut other) = (one?, other?);
-        let explain = |at: &str| {
-            let at = at.to_owned();
-            move |failure| explain(failure, &at, "let its tables be read")
-        };
-        let mut here = Side { session: &mut one, explain: explain(&at_here) };
-        let mut there = Side { session: &mut other, explain: explain(&at_there) };
-        let compared = timeout(COMPARING, compare::compare(&mut here, &mut there, tables)).await;
+        let (here, there) = (&mut Side { session: &mut one, at: &at_here }, &mut Side { session: &mut other, at: &at_there });
+        let compared = timeout(COMPARING, compare::compare(here, there, tables)).await;
         let _goodbyes = timeout(GOODBYE, async { tokio::join!(one.disconnect(), other.disconnect()) }).await;
-        compared.unwrap_or_else(|_| Err(LoginError::TimedOut { at: format!("{at_here} and {at_there}"), seconds: COMPARING.as_secs() }))
+        compared.unwrap_or_else(|_| Err(late(&at_here, &at_there)))
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {
-        not_for_engine(admin, "close the writes of MySQL or MariaDB")
+        self.session(admin, "say that its writes are closed", home::close_writes).await
     }
 
     async fn open_writes(&self, admin: &SecretValue) -> Result<(), LoginError> {
-        not_for_engine(admin, "open the writes of MySQL or MariaDB")
+        self.session(admin, "say that its writes are open", home::open_writes).await
     }
 }
 
-fn not_for_engine<T>(with: &SecretValue, doing: &'static str) -> Result<T, LoginError> {
-    Err(LoginError::NotForEngine { at: place(with)?, doing })
+/// Two databases that were read for too long.
+fn late(one: &str, other: &str) -> LoginError {
+    LoginError::TimedOut { at: format!("{one} and {other}"), seconds: COMPARING.as_secs() }
 }
 
 /// Writes a row, and reads it back in a transaction of its own.

@@ -210,6 +210,11 @@ impl Login for PgLogin {
         self.session(with, "say where its log stands", home::position).await
     }
 
+    async fn behind(&self, writer: &SecretValue, replica: &SecretValue) -> Result<u64, LoginError> {
+        let (written, there) = tokio::join!(self.position(writer), self.position(replica));
+        Ok(written?.received.0.saturating_sub(there?.replayed.0))
+    }
+
     async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError> {
         let at = place(with)?;
         let session = self.connect(with, &at).await?;

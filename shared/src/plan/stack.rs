@@ -9,7 +9,7 @@
 
 use serde_json::json;
 
-use super::Plan;
+use super::{Plan, mysql};
 
 /// One parameter of infra/control.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,10 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
     let globals = globals.map(|name| arn("rds", "", format!("global-cluster:{}", name.to_ascii_lowercase()))).collect();
     let fenced = plan.databases.iter().filter(|database| database.quarantine_security_group.is_some());
     let fenced = fenced.map(|database| arn("rds", &plan.primary, format!("db:{}", database.primary))).collect();
+    let mut closing = Vec::new();
+    for group in instances.iter().filter(|database| mysql::closes_by_group(database)).filter_map(|database| database.parameter_group.as_ref()) {
+        closing.push(arn("rds", &plan.standby, format!("pg:{}", literal("the parameter group", group)?)));
+    }
     let mut secrets = Vec::new();
     let mut rotated = Vec::new();
     let mut home = Vec::new();
@@ -75,6 +79,7 @@ pub fn parameters(plan: &Plan) -> Result<Vec<Parameter>, NoArn> {
         // The ids in their ARNs are AWS's own, and no plan knows them.
         one("UsesProxies", if plan.databases.iter().any(|database| database.proxy.is_some()) { "yes" } else { "no" }),
         list("PrimaryDatabaseArns", fenced),
+        list("ClosingGroupArns", closing),
         list("GlobalClusterArns", globals),
         list("ClusterArns", here),
         list("HomeClusterArns", there),
@@ -154,6 +159,14 @@ mod tests {
         assert_eq!(of("GlobalClusterArns"), "arn:aws:rds::123456789012:global-cluster:shop-global");
         assert_eq!(of("HomeClusterArns"), "arn:aws:rds:us-east-2:123456789012:cluster:shop-orders");
         assert_eq!(of("ClusterArns"), "arn:aws:rds:us-west-2:123456789012:cluster:shop-orders-standby");
+    }
+
+    #[test]
+    fn the_parameter_group_that_closes_writes_is_the_functions_to_change() {
+        assert_eq!(value(&parameters(&plan(TEXT)).expect("ARNs"), "ClosingGroupArns"), "", "PostgreSQL's are closed by SQL");
+        let mut mysql = plan(TEXT);
+        (mysql.databases[0].engine, mysql.databases[0].parameter_group) = (crate::plan::Engine::MySql, Some("shop-orders-84".to_owned()));
+        assert_eq!(value(&parameters(&mysql).expect("ARNs"), "ClosingGroupArns"), "arn:aws:rds:us-west-2:123456789012:pg:shop-orders-84");
     }
 
     #[test]

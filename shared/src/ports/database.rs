@@ -8,7 +8,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, CopyId, CopyOf, CopySnapshot, HomeId, HomeOf, LeftId, Proxy, ProxyId, RebuiltOf, Removal, SnapshotOf, Snapshotted};
+use super::{
+    CallError, CopyId, CopyOf, CopySnapshot, HomeId, HomeOf, LeftId, Proxy, ProxyId, RebuiltOf, Removal, SnapshotOf, Snapshotted, WriteGate,
+};
 use crate::plan;
 use crate::state::{Endpoint, ReplicaShape};
 
@@ -37,6 +39,12 @@ pub trait Database {
 
     /// Restarts it without a failover to its standby in the other zone: what a parameter group waits for.
     async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError>;
+
+    /// What a parameter group of the standby Region says about writes, and to whom.
+    async fn write_gate(&self, group: &str) -> Result<WriteGate, CallError>;
+
+    /// Sets `read_only` in a parameter group, at once: RDS takes it into force within a moment and without a restart.
+    async fn set_read_only(&self, group: &str, value: &str) -> Result<(), CallError>;
 
     /// The plan's proxy with its target; `None` where the standby Region has no such proxy.
     async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError>;

@@ -141,7 +141,17 @@ pub enum Snapshotted {
     Underway,
 }
 
-/// A position in PostgreSQL's write-ahead log, `16/B374D848`.
+/// What keeps an instance of MySQL or MariaDB from being written to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WriteGate {
+    /// What somebody set for `read_only` in the parameter group; `None` is the engine's default.
+    pub read_only: Option<String>,
+    /// Every instance of the standby Region that has the group.
+    pub holders: Vec<String>,
+}
+
+/// A position in a database's log of writes, written as PostgreSQL does: `16/B374D848`. Of MySQL and MariaDB it is the number of the binary log's
+/// file and the place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Lsn(pub u64);
@@ -180,7 +190,7 @@ impl std::str::FromStr for Lsn {
 #[error("`{0}` is no position of a write-ahead log; those look like 16/B374D848")]
 pub struct BadLsn(String);
 
-/// Where a database's write-ahead log stands.
+/// Where a database's log of writes stands. A replica's is one of its source's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// It replays somebody else's log.

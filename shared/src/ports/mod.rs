@@ -23,7 +23,9 @@ pub use cluster_copy::{ClusterCopies, ClusterCopyOf};
 pub use compute::{Compute, Found, GroupName, GroupState, Resize, Rollout, ServiceName, ServiceState, Setback};
 pub use copy::{COPY_PREFIX, CopyId, CopyOf, CopySnapshot, Removal, SnapshotOf};
 pub use database::{Database, Fenced, Instance, InstanceChange, LagSample, ParameterGroup, PrimaryId, Quota, ReplicaId};
-pub use home::{BadLsn, Compared, Difference, HomeId, HomeOf, LeftId, LeftRows, Lsn, OWN_TABLES, Position, RebuiltOf, Snapshotted, Table, Tables};
+pub use home::{
+    BadLsn, Compared, Difference, HomeId, HomeOf, LeftId, LeftRows, Lsn, OWN_TABLES, Position, RebuiltOf, Snapshotted, Table, Tables, WriteGate,
+};
 pub use journal::{Change, Entry, EntryKind, Journal, JournalError, Write, Written};
 pub use notices::{Audience, Notice, Notices, Subscriber, Topic};
 pub use proxy::{Proxy, ProxyId, ProxyTarget};

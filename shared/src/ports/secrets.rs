@@ -246,8 +246,11 @@ pub trait Login {
     /// How far a replica came.
     async fn reached(&self, with: &SecretValue) -> Result<Reached, LoginError>;
 
-    /// Where its write-ahead log stands.
+    /// Where its log of writes stands.
     async fn position(&self, with: &SecretValue) -> Result<Position, LoginError>;
+
+    /// How much of the writer's log its replica has not replayed yet, in bytes.
+    async fn behind(&self, writer: &SecretValue, replica: &SecretValue) -> Result<u64, LoginError>;
 
     /// The tables that can be compared: those that are named, or all with a primary key where none is.
     async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError>;
@@ -259,15 +262,18 @@ pub trait Login {
     /// replay. Neither is changed, and writes go on meanwhile.
     async fn compare(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError>;
 
-    /// As `admin`: new transactions of the database are read-only, every other session is ended, and no write is under way
-    /// any more. Says the position after the last write. Done again it changes nothing but may say a later position.
+    /// As `admin`: sees to it that nothing writes to the database any more. Says the position after the last write. Done again it
+    /// changes nothing but may say a later position.
     ///
-    /// The setting is part of the data: a replica has it too, and is read-only once it is promoted, until
-    /// [`open_writes`](Login::open_writes) is called there.
+    /// PostgreSQL: new transactions are read-only, and every other session is ended. The setting is part of the data: a replica has
+    /// it too, and is read-only once it is promoted, until [`open_writes`](Login::open_writes) is called there.
+    /// MySQL and MariaDB: a parameter closes them ([`Database::set_read_only`](crate::ports::Database::set_read_only)), and here it is seen;
+    /// until then the answer is [`LoginError::TakesWrites`].
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError>;
 
-    /// As `admin`: takes back what [`close_writes`](Login::close_writes) set. Sessions that met it in between are ended, so
-    /// that no pool keeps a connection that stays read-only. Where writes are open nothing changes.
+    /// As `admin`: takes back what [`close_writes`](Login::close_writes) set, or sees that the parameter was taken back. Sessions of
+    /// PostgreSQL that met it in between are ended, so that no pool keeps a connection that stays read-only. Where writes are open nothing
+    /// changes.
     async fn open_writes(&self, admin: &SecretValue) -> Result<(), LoginError>;
 }
 
@@ -321,6 +327,8 @@ pub enum LoginError {
     Tls { at: String, why: String },
     #[error("{at} takes no writes: {why}")]
     ReadOnly { at: String, why: &'static str },
+    #[error("{at} still takes writes; RDS takes the parameter read_only into force within a moment")]
+    TakesWrites { at: String },
     #[error("{at} refused to {doing} (SQLSTATE {code}); {remedy}")]
     Refused { at: String, doing: &'static str, code: String, remedy: &'static str },
     #[error("the user's name with `_clone` is longer than the {longest} bytes that its engine keeps; rename the user, or use single-user rotation")]
@@ -343,7 +351,7 @@ impl LoginError {
 
     /// Whether it may be another one a moment later, with nothing done about it.
     pub fn passes(&self) -> bool {
-        matches!(self, LoginError::Unreachable { .. } | LoginError::TimedOut { .. } | LoginError::Unsettled { .. })
+        matches!(self, LoginError::Unreachable { .. } | LoginError::TimedOut { .. } | LoginError::Unsettled { .. } | LoginError::TakesWrites { .. })
     }
 }
 

@@ -94,6 +94,9 @@ pub struct HomeDatabase {
     pub lag: Option<HomeLag>,
     pub compared: Option<HomeComparison>,
 
+    /// MySQL and MariaDB: by which parameter group writes can be closed, and why by none.
+    pub gate: Option<HomeGate>,
+    pub no_gate: Option<String>,
     /// Written before writes are closed: from here on they may be.
     pub closing_at: Option<Timestamp>,
     pub closed_at: Option<Timestamp>,
@@ -105,6 +108,20 @@ pub struct HomeDatabase {
     pub proven_at: Option<Timestamp>,
     /// Writes of the standby were opened again.
     pub reopened_at: Option<Timestamp>,
+    /// The gate says what it said before, once users are home.
+    pub given_back_at: Option<Timestamp>,
+}
+
+/// The parameter group that closes the writes of a database, by its parameter `read_only`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomeGate {
+    pub group: String,
+    /// What somebody had set there; nothing is the engine's default.
+    pub was: Option<String>,
+    pub seen_at: Timestamp,
+    /// What it was last told to say, and when: RDS takes a moment, and is not told with every look.
+    #[serde(default)]
+    pub told: Option<(String, Timestamp)>,
 }
 
 /// Rows of one table that the old writer had for itself, and the file that they are in.

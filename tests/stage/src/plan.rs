@@ -58,8 +58,7 @@ fn table(name: &str, engine: Engine) -> Result<Table, Error> {
     let database = plan.get_mut("database").and_then(Value::as_array_mut).and_then(|all| all.first_mut()).and_then(Value::as_table_mut);
     let database = database.ok_or_else(another_form)?;
     if matches!(engine, Engine::MySql | Engine::MariaDb) {
-        database.remove("home_security_groups");
-        set(database, &[("engine", engine.as_str())]);
+        set(database, &[("engine", engine.as_str()), ("parameter_group", &format!("{name}-orders-mariadb10-11"))]);
     }
     if engine == Engine::AuroraPostgres {
         for key in ["quarantine_security_group", "home_security_groups", "backup_retention_days", "compare", "heartbeat", "instance_class"] {
@@ -97,8 +96,6 @@ fn fill(plan: &mut Table, differences: &Differences) -> Option<()> {
     let database = plan.get_mut("database")?.as_array_mut()?.first_mut()?.as_table_mut()?;
     if differences.engine != Engine::AuroraPostgres {
         set(database, &[("quarantine_security_group", &differences.quarantine_group)]);
-    }
-    if differences.engine == Engine::Postgres {
         database.insert("home_security_groups".to_owned(), Value::Array(vec![differences.home_group.clone().into()]));
     }
     database.extend(differences.database.clone());

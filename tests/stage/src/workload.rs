@@ -18,7 +18,7 @@ use serde_json::Value;
 use stage_app::balancer::Balancer;
 use stage_app::fleet::Fleet;
 use stage_deploy::{Capability, Deployed, Deployer, Stack};
-use stage_rds::Rds;
+use stage_rds::{EngineFamily, Rds};
 use tokio::process::Command;
 
 use crate::aws::Clients;
@@ -276,7 +276,11 @@ pub(crate) async fn watch(site: &Site<'_>, name: &str, stacks: Stacks, entries: 
     };
     // The example has none, so no stack of it makes one.
     if let Some(proxy) = site.options.database.get("proxy").and_then(toml::Value::as_str) {
-        site.rds.create_proxy(STANDBY, proxy).map_err(Error::part("making a proxy"))?;
+        let family = match site.options.engine {
+            Engine::Postgres | Engine::AuroraPostgres => EngineFamily::PostgreSql,
+            Engine::MySql | Engine::MariaDb => EngineFamily::MySql,
+        };
+        site.rds.create_proxy(STANDBY, proxy, family).map_err(Error::part("making a proxy"))?;
     }
     let text = plan::text(&differences)?;
     let plan = Plan::parse(&text).map_err(|mistakes| Error::Part { doing: "reading the stage's plan", message: mistakes.to_string() })?;

@@ -18,6 +18,7 @@ use relight::aws::stop::AwsTraffic;
 use relight::plan::{Engine, Plan, Secret};
 use relight_stage::{Options, PRIMARY, STANDBY, Stage};
 use relight_world::World;
+use stage_rds::EngineFamily;
 
 /// The stage's own plan, so that both have the same services, groups, databases and secrets.
 fn world() -> (World, Plan) {
@@ -107,7 +108,7 @@ async fn the_stage_passes() {
     // After STOP: a notice of progress wakes every function, and switch-traffic takes away a STOP that nobody asked for.
     suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
     // Last: afterwards the databases are others.
-    stage.rds.create_proxy(STANDBY, suites::PROXY).expect("a proxy");
+    stage.rds.create_proxy(STANDBY, suites::PROXY, EngineFamily::PostgreSql).expect("a proxy");
     suites::home_database(&AwsDatabase::new(&aws), &plan).await;
     stage.shutdown().await;
 }

@@ -9,6 +9,7 @@ mod controls;
 mod copies;
 mod global;
 mod home;
+mod parameters;
 mod proxy;
 
 use std::cell::RefCell;
@@ -20,7 +21,7 @@ use relight::clock::Clock;
 use relight::plan::Plan;
 use relight::ports::{
     CallError, CopyId, CopyOf, CopySnapshot, Database, Fenced, HomeId, HomeOf, Instance, InstanceChange, LagSample, LeftId, ParameterGroup,
-    PrimaryId, Proxy, ProxyId, Quota, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, Why,
+    PrimaryId, Proxy, ProxyId, Quota, RebuiltOf, Removal, ReplicaId, SnapshotOf, Snapshotted, Why, WriteGate,
 };
 use relight::state::{Endpoint, Place, ReplicaShape};
 
@@ -71,6 +72,8 @@ struct Rds {
     proxies: BTreeMap<String, proxy::HeldProxy>,
     /// DB instances that the account may have in the standby Region.
     most_instances: usize,
+    /// What the parameter groups of the standby Region say of `read_only`.
+    parameters: BTreeMap<String, parameters::Said>,
     promotion: SignedDuration,
     creation: SignedDuration,
     /// A row, by table and key, that no disposable copy has.
@@ -100,7 +103,7 @@ impl DatabaseWorld {
                 endpoint: Some(endpoint(Place::Standby, &database.replica)),
                 backup_retention: 1,
                 security_groups: vec!["sg-database".to_owned()],
-                parameter_group: Some(ParameterGroup { name: "default.postgres16".to_owned(), status: "in-sync".to_owned() }),
+                parameter_group: Some(ParameterGroup { name: group_of(database), status: "in-sync".to_owned() }),
                 ..Instance::default()
             },
             data: Data::of_shop(),
@@ -130,6 +133,7 @@ impl DatabaseWorld {
             copy_members: BTreeMap::new(),
             renamed: Vec::new(),
             most_instances: 40,
+            parameters: BTreeMap::new(),
             lag: BTreeMap::new(),
             proxies: proxy::of(plan),
             promotion: SignedDuration::from_secs(40),
@@ -223,6 +227,12 @@ impl Rds {
     }
 }
 
+/// Of its own where its writes are closed by it.
+fn group_of(database: &relight::plan::Database) -> String {
+    let own = database.parameter_group.clone().filter(|_| database.is_mysql());
+    own.unwrap_or_else(|| "default.postgres16".to_owned())
+}
+
 fn state(instance: &str, why: &str) -> Why {
     Why::State(format!("InvalidDBInstanceState: {instance} {why}"))
 }
@@ -272,6 +282,14 @@ impl Database for DatabaseWorld {
 
     async fn restart(&self, replica: &ReplicaId) -> Result<(), CallError> {
         self.restart_any(Place::Standby, replica.as_str())
+    }
+
+    async fn write_gate(&self, group: &str) -> Result<WriteGate, CallError> {
+        self.look_at_gate(group)
+    }
+
+    async fn set_read_only(&self, group: &str, value: &str) -> Result<(), CallError> {
+        self.change_parameter(group, value)
     }
 
     async fn proxy(&self, proxy: &ProxyId) -> Result<Option<Proxy>, CallError> {

@@ -209,6 +209,9 @@ impl LoginWorld {
     fn writable(&self, with: &SecretValue) -> Result<(), LoginError> {
         match self.admit(with)? {
             (at, Seen { in_recovery: true, .. }) => Err(LoginError::ReadOnly { at, why: "it is in recovery, its promotion has not ended" }),
+            (at, _) if self.database.is_closed(&self.database.behind(&with.endpoint()?).host) => {
+                Err(LoginError::ReadOnly { at, why: "read_only is on: its promotion has not ended, or its parameter group sets it" })
+            }
             (at, _) if self.database.with_data(&self.database.behind(&with.endpoint()?).host, |data| data.read_only) == Some(true) => {
                 Err(LoginError::ReadOnly { at, why: "its transactions are read-only by default; set default_transaction_read_only to off" })
             }
@@ -287,6 +290,13 @@ impl Login for LoginWorld {
         self.pass("login:Position", with, || self.read_position(with))
     }
 
+    async fn behind(&self, writer: &SecretValue, replica: &SecretValue) -> Result<u64, LoginError> {
+        self.pass("login:Behind", replica, || {
+            let (written, there) = (self.read_position(writer)?, self.read_position(replica)?);
+            Ok(written.received.0.saturating_sub(there.replayed.0))
+        })
+    }
+
     async fn tables(&self, with: &SecretValue, named: &[String]) -> Result<Tables, LoginError> {
         self.pass("login:Tables", with, || self.list_tables(with, named))
     }
@@ -300,10 +310,10 @@ impl Login for LoginWorld {
     }
 
     async fn close_writes(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {
-        self.pass("login:CloseWrites", admin, || self.set_read_only(admin, true))
+        self.pass("login:CloseWrites", admin, || self.close(admin))
     }
 
     async fn open_writes(&self, admin: &SecretValue) -> Result<(), LoginError> {
-        self.pass("login:OpenWrites", admin, || self.set_read_only(admin, false).map(drop))
+        self.pass("login:OpenWrites", admin, || self.open(admin))
     }
 }

@@ -1,9 +1,10 @@
 use super::*;
 use crate::advance::advance;
 use crate::evidence::Word;
+use crate::plan::Engine;
 use crate::run::Mode;
 use crate::situations::{Situation, at, said};
-use crate::state::{HoldSwitch, HomeComparison, HomeLag, HomeSecretStep, Place};
+use crate::state::{HoldSwitch, HomeComparison, HomeGate, HomeLag, HomeSecretStep, Place};
 
 const FAILBACK: Mode = Mode::Failback;
 
@@ -152,6 +153,26 @@ fn each_thing_that_a_switch_lacks_keeps_it_synchronised_whatever_was_said() {
         assert_eq!(situation.leads_to(1), None, "{lack}");
         let way = super::super::way_on(&situation.plan, &situation.journal, at(1));
         assert!(way.contains(lack), "{way}");
+    }
+}
+
+#[test]
+fn writes_of_mysql_do_not_pause_before_it_is_known_by_what_they_are_closed() {
+    let gate = |seen| Some(HomeGate { group: "shop-orders".to_owned(), was: None, seen_at: at(seen), told: None });
+    let lacks: [(Option<HomeGate>, Option<&str>, Option<&str>); 4] = [
+        (None, None, Some("by which parameter group the writes of orders are closed is not known")),
+        (gate(-200), None, Some("is not known")),
+        (None, Some("it is AWS's own"), Some("database orders: it is AWS's own")),
+        (gate(0), None, None),
+    ];
+    for (gate, no_gate, lack) in lacks {
+        let mut situation = Situation::ready();
+        situation.plan.databases[0].engine = Engine::MariaDb;
+        situation.run_mut().words.switch_home = Some(said(0));
+        (situation.logins().gate, situation.logins().no_gate) = (gate, no_gate.map(str::to_owned));
+        assert_eq!(situation.leads_to(1).is_none(), lack.is_some(), "{lack:?}");
+        let way = super::super::way_on(&situation.plan, &situation.journal, at(1));
+        assert!(lack.is_none_or(|lack| way.contains(lack)), "{way}");
     }
 }
 

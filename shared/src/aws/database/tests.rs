@@ -13,6 +13,7 @@ mod cluster;
 mod cluster_copies;
 mod copies;
 mod home;
+mod parameters;
 mod proxy;
 
 use super::*;

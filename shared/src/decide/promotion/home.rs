@@ -20,6 +20,7 @@ use super::activate::{Sending, sending};
 use super::settings::{Parameters, parameters, retention};
 use super::{After, Busy, Readiness, readiness, waits_for};
 use crate::decide::Decision;
+use crate::decide::rotation::gate::closed_by;
 use crate::plan::{Database, Plan};
 use crate::ports::{Instance, InstanceChange, Proxy};
 use crate::run::Run;
@@ -263,6 +264,10 @@ pub fn restore(homecoming: &Homecoming<'_>) -> HomeDue {
         return set_aside_standby(homecoming);
     }
     let name = &database.replica;
+    // A replica that is built into it would stay closed once it is promoted.
+    if let (None, Some(group)) = (homecoming.standby, closed_by(homecoming.snapshot, &database.name)) {
+        return Decision::Wait(HomeWait::Closed { instance: name.clone(), group: group.to_owned() });
+    }
     match homecoming.standby {
         None => act(HomeMove::Rebuild),
         Some(replica) if !replicates(replica, &database.primary) => {
@@ -357,6 +362,7 @@ pub enum HomeWait {
     Promoting { instance: String, status: String },
     Backups { instance: String, status: String },
     Parameters { instance: String, group: String },
+    Closed { instance: String, group: String },
 }
 
 impl fmt::Display for HomeWait {
@@ -375,6 +381,9 @@ impl fmt::Display for HomeWait {
             }
             HomeWait::Promoting { instance, status } => write!(f, "{instance} is being promoted, it is {status}"),
             HomeWait::Backups { instance, status } => write!(f, "backups of {instance} are being turned on, it is {status}"),
+            HomeWait::Closed { instance, group } => {
+                write!(f, "{instance} is built again once parameter group {group} closes no writes any more, which rotate-secret sees to")
+            }
             HomeWait::Parameters { instance, group } => write!(f, "parameter group {group} comes into force on {instance}"),
         }
     }

@@ -2,25 +2,29 @@
 //!
 //! ```text
 //! Preparing     rows left behind, a table at a time;  how far the replica at home is behind
-//! Synchronised  how far;  compared with the serving database;  secrets of the primary Region seen
+//! Synchronised  how far;  compared with the serving database;  by what its writes are closed;  secrets of the primary Region seen
 //! Switching     writes closing, recorded ─► closed ─► last write at home ─► compared, where it was not ─┐ point of no return
 //!               promoted at home ─► writes opened there, proven ─► secret written ─► logged in with  ◄──┘
 //! Aborted       writes opened again
-//! Restoring     secrets replicated to the standby again
+//! Restoring     the parameter given back that closed writes;  secrets replicated to the standby again
 //! ```
+//! MySQL and MariaDB are closed by a parameter, see [`gate`](super::gate).
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::gate::closed_by;
 use crate::advance::home::rebuilds;
 use crate::plan::{Database, Plan, Secret};
 use crate::ports::{OWN_TABLES, Table};
 use crate::run::{Mode, Phase, Run};
-use crate::state::{HomeDatabase, HomeSecretStep, HomeStep, Snapshot};
+use crate::state::{HomeDatabase, HomeGate, HomeSecretStep, HomeStep, Snapshot};
 
 /// How often what is measured again and again is measured in a phase that may last for hours.
 const MEASURE_EVERY: SignedDuration = SignedDuration::from_secs(50);
 /// How often a comparison that found differences, or no common position, is made again.
 const COMPARE_EVERY: SignedDuration = SignedDuration::from_mins(5);
+
+const TELL_EVERY: SignedDuration = SignedDuration::from_secs(20);
 
 /// A call that closes writes has ended after this time, whoever made it.
 const CLOSES_WITHIN: SignedDuration = SignedDuration::from_mins(1);
@@ -32,6 +36,8 @@ pub enum DatabaseMove {
     CompareLeft,
     MeasureLag,
     Compare,
+    /// See by which parameter group writes can be closed.
+    See,
     /// Record that writes may be closed from here on.
     Closing,
     Close,
@@ -41,6 +47,8 @@ pub enum DatabaseMove {
     Prove,
     /// Open the standby's writes again.
     Reopen,
+    /// Let the parameter group say what it said before: who was closed by it serves nobody any more.
+    GiveBack,
 }
 
 /// One thing to do with a secret.
@@ -67,6 +75,10 @@ pub fn database_due(snapshot: &Snapshot, database: &Database, now: Timestamp) ->
     let run = snapshot.head.open_run()?;
     let instances = snapshot.progress.promotion.home.get(&database.name).cloned().unwrap_or_default();
     let logins = snapshot.progress.rotation.home.databases.get(&database.name).cloned().unwrap_or_default();
+    if rebuilds(snapshot) {
+        let aside = instances.standby_left_at.is_some() && closed_by(snapshot, &database.name).is_some();
+        return aside.then_some(DatabaseMove::GiveBack);
+    }
     match (run.mode, run.phase) {
         // Aurora has the last row before anybody may write again: only the proof is left.
         (Mode::Failback, Phase::Preparing | Phase::Synchronised | Phase::Aborted) if database.is_global() => None,
@@ -75,8 +87,10 @@ pub fn database_due(snapshot: &Snapshot, database: &Database, now: Timestamp) ->
             let left = instances.left_endpoint.is_some() && logins.left_compared_at.is_none();
             left.then_some(DatabaseMove::CompareLeft).or_else(|| measure(&instances, &logins, now))
         }
-        (Mode::Failback, Phase::Synchronised) => measure(&instances, &logins, now).or_else(|| compare(&logins, now)),
-        (Mode::Failback, Phase::Switching) if run.committed_at.is_none() => pause(&logins),
+        (Mode::Failback, Phase::Synchronised) => {
+            measure(&instances, &logins, now).or_else(|| see(database, &logins, now)).or_else(|| compare(&logins, now))
+        }
+        (Mode::Failback, Phase::Switching) if run.committed_at.is_none() => pause(database, &logins),
         (Mode::Failback, Phase::Switching) => (instances.promoted_at.is_some() && logins.proven_at.is_none()).then_some(DatabaseMove::Prove),
         (Mode::Failback, Phase::Aborted) => {
             let again = now >= late_close(run) && !is_open(&logins, run);
@@ -91,13 +105,25 @@ fn measure(instances: &HomeStep, logins: &HomeDatabase, now: Timestamp) -> Optio
     (instances.replicating_at.is_some() && stale).then_some(DatabaseMove::MeasureLag)
 }
 
+fn see(database: &Database, logins: &HomeDatabase, now: Timestamp) -> Option<DatabaseMove> {
+    let stale = logins.gate.as_ref().is_none_or(|gate| elapsed(gate.seen_at, MEASURE_EVERY, now));
+    (database.is_mysql() && stale).then_some(DatabaseMove::See)
+}
+
+/// Whether the parameter group is told to say this. It is told again after a while: RDS takes its time, and somebody may have changed it.
+pub fn tells(gate: &HomeGate, value: &str, now: Timestamp) -> bool {
+    gate.told.as_ref().is_none_or(|(told, at)| told != value || elapsed(*at, TELL_EVERY, now))
+}
+
 fn compare(logins: &HomeDatabase, now: Timestamp) -> Option<DatabaseMove> {
     let again = logins.compared.as_ref().is_none_or(|seen| seen.equal != Some(true) && elapsed(seen.at, COMPARE_EVERY, now));
     again.then_some(DatabaseMove::Compare)
 }
 
-fn pause(logins: &HomeDatabase) -> Option<DatabaseMove> {
-    if logins.closing_at.is_none() {
+fn pause(database: &Database, logins: &HomeDatabase) -> Option<DatabaseMove> {
+    if database.is_mysql() && logins.gate.is_none() {
+        Some(DatabaseMove::See)
+    } else if logins.closing_at.is_none() {
         Some(DatabaseMove::Closing)
     } else if logins.closed_at.is_none() {
         Some(DatabaseMove::Close)

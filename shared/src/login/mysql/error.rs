@@ -8,6 +8,8 @@ use crate::ports::LoginError;
 
 const NO_DATABASE_SELECTED: u16 = 1046;
 const NO_SUCH_TABLE: u16 = 1146;
+const NO_SUCH_PROCEDURE: u16 = 1305;
+const SYNTAX: u16 = 1064;
 /// May not use the database, the table, the column; lacks a privilege; may not grant what it would have to create.
 const NO_RIGHT: [u16; 6] = [1044, 1142, 1143, 1227, 1370, 1410];
 
@@ -22,6 +24,8 @@ pub(super) enum Failure {
     NotRead,
     /// Not in the state that was asked for.
     Unsettled(&'static str),
+    /// Writes are not closed.
+    TakesWrites,
     /// One of the two engines cannot do it.
     Unsupported(&'static str),
 }
@@ -43,6 +47,15 @@ pub(super) fn is_no_such_table(error: &Error) -> bool {
     matches!(error, Error::Server(said) if said.code == NO_SUCH_TABLE)
 }
 
+pub(super) fn is_no_such_procedure(error: &Error) -> bool {
+    matches!(error, Error::Server(said) if said.code == NO_SUCH_PROCEDURE)
+}
+
+/// The server does not know the statement: it is of another version or engine.
+pub(super) fn is_syntax(error: &Error) -> bool {
+    matches!(error, Error::Server(said) if said.code == SYNTAX)
+}
+
 pub(super) fn lacks_a_right(error: &Error) -> bool {
     matches!(error, Error::Server(said) if NO_RIGHT.contains(&said.code))
 }
@@ -53,6 +66,7 @@ pub(super) fn explain(failure: Failure, at: &str, doing: &'static str) -> LoginE
         Failure::ReadOnly(why) => LoginError::ReadOnly { at, why },
         Failure::NotRead => LoginError::ReadOnly { at, why: "a row that was written was not read back" },
         Failure::Unsettled(why) => LoginError::Unsettled { at, why },
+        Failure::TakesWrites => LoginError::TakesWrites { at },
         Failure::Unsupported(doing) => LoginError::NotForEngine { at, doing },
         Failure::Sql(Error::Server(said)) => answered(&said, at, doing),
         Failure::Sql(error) => unanswered(&error, at, doing),

@@ -9,9 +9,17 @@ impl Found {
         self.unique_by("database", "replica", plan.databases.iter().map(|database| database.replica.clone()));
         for (index, database) in plan.databases.iter().enumerate() {
             let key = |rest: &str| format!("database[{index}].{rest}");
-            let of_engine = if database.is_mysql() { mysql::mistakes(database) } else { Vec::new() };
-            let wrong = global::mistakes(database).into_iter().chain(of_engine);
+            let wrong = global::mistakes(database).into_iter().chain(mysql::mistakes(database));
             self.0.extend(wrong.map(|(rest, reason, remedy)| (key(rest), reason, remedy)));
+            if let Some(group) = database.parameter_group.as_ref().filter(|_| mysql::closes_by_group(database)) {
+                let alone = plan.databases.iter().all(|other| other.name == database.name || other.parameter_group.as_ref() != Some(group));
+                self.unless(
+                    alone,
+                    key("parameter_group"),
+                    format!("`{group}` is also that of another database, whose writes the way home would close with these"),
+                    "give each a group of its own",
+                );
+            }
             let kind = if database.is_global() { "cluster" } else { "instance" };
             for (rest, id) in [("primary", &database.primary), ("replica", &database.replica)] {
                 self.unless(

@@ -15,6 +15,7 @@ pub(crate) struct View {
     source: Option<String>,
     replicas: Vec<String>,
     replication: Option<StatusInfo>,
+    is_applying: bool,
 }
 
 struct StatusInfo {
@@ -40,7 +41,7 @@ impl View {
         xml.text("BackupRetentionPeriod", record.retention);
         xml.text("MultiAZ", record.multi_az);
         xml.text("DeletionProtection", record.deletion_protection);
-        write_placement(xml, &record.placement);
+        write_placement(xml, &record.placement, self.apply_status());
         if record.reachable {
             xml.inside("Endpoint", |xml| {
                 xml.text("Address", "127.0.0.1");
@@ -66,6 +67,14 @@ impl View {
         });
         write_tags(xml, &record.tags);
     }
+
+    fn apply_status(&self) -> &'static str {
+        match (self.record.placement.parameters_wait, self.is_applying) {
+            (true, _) => "pending-reboot",
+            (false, true) => "applying",
+            (false, false) => "in-sync",
+        }
+    }
 }
 
 impl Inner {
@@ -90,6 +99,7 @@ fn view_of(instance: &Instance, state: &State) -> View {
         replicas: state.replicas_of(&record.key).into_iter().map(|replica| as_seen(&replica.key, replica.arn.clone())).collect(),
         port: state.endpoints.get(&record.key).map(|endpoint| endpoint.port).unwrap_or_default(),
         replication: None,
+        is_applying: instance.server.is_applying(),
         record: record.clone(),
     }
 }
@@ -110,7 +120,7 @@ async fn replication_of(record: &Record, server: &Arc<Server>) -> Option<StatusI
     })
 }
 
-fn write_placement(xml: &mut Xml, placement: &Placement) {
+fn write_placement(xml: &mut Xml, placement: &Placement, apply_status: &str) {
     xml.text("PubliclyAccessible", placement.public);
     xml.text("StorageEncrypted", placement.kms_key.is_some());
     xml.optional("KmsKeyId", placement.kms_key.as_ref());
@@ -119,7 +129,7 @@ fn write_placement(xml: &mut Xml, placement: &Placement) {
     }
     xml.list("DBParameterGroups", "DBParameterGroup", &placement.parameter_group, |xml, group| {
         xml.text("DBParameterGroupName", group);
-        xml.text("ParameterApplyStatus", if placement.parameters_wait { "pending-reboot" } else { "in-sync" });
+        xml.text("ParameterApplyStatus", apply_status);
     });
 }
 

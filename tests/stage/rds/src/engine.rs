@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::fault::Fault;
 use crate::home::Home;
 use crate::instance::Login;
-use crate::mariadb::MariaDb;
+use crate::mariadb::{MariaDb, forget_source};
 use crate::postgres::Postgres;
 use crate::session::{Session, SqlError};
 use nix::sys::signal::Signal;
@@ -79,7 +79,7 @@ impl Engine {
     pub(crate) fn stand_alone(&self, data: &Path) -> Result<(), Error> {
         match self {
             Engine::Postgres(postgres) => postgres.stand_alone(data),
-            Engine::MariaDb(mariadb) => mariadb.stand_alone(data),
+            Engine::MariaDb(_) => forget_source(data),
         }
     }
 

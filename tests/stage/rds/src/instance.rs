@@ -47,7 +47,8 @@ impl Inner {
         }
         let engine = self.engine(record.engine)?;
         let data = engine.home().data_folder(&record.key, &record.resource);
-        let server = Arc::new(Server::new(engine.clone(), data, self.on_spawn.clone()));
+        let server = Arc::new(Server::new(engine, data, self.on_spawn.clone()));
+        server.read_only_from_next_start(state.read_only(&record));
         state.point(&record.key, Some(server.phase())).map_err(|error| Fault::internal(error.to_string()))?;
         let link = match &record.source {
             Some(source) => {
@@ -144,7 +145,7 @@ impl Inner {
             inner.change(&key, |record| record.status = Status::Rebooting);
             server.restart().await?;
             sleep(takes / 2).await;
-            if server.refuses_writes().await? {
+            if server.is_in_recovery().await? {
                 return Err(Error::Silent { operation: "promote", data: server.data().to_path_buf(), seconds: takes.as_secs() });
             }
             if let Some(instance) = inner.lock().instances.get_mut(&key) {
@@ -283,7 +284,7 @@ impl Inner {
             server.engine().home().copy_folder(&from, server.data()).await?;
             server.engine().stand_alone(server.data())?;
             server.start().await?;
-            server.wait_until_writable().await?;
+            server.wait_until_recovered().await?;
             sleep_until(created).await;
             inner.change(&key, |record| record.reachable = true);
             if inner.record(&key)?.retention > 0 {

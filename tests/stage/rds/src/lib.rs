@@ -7,7 +7,8 @@
 //! application ──► endpoint (proxy: dark, quarantine, slow login) ──► server ──► link (proxy: delay, cut, dark) ──► replica
 //! ```
 //! A snapshot is a copy of the data folder, and can be restored. Servers that were built with TLS offer it, with certificates of a CA of
-//! the stage's own; the wheel's were not, and those take plaintext alone.
+//! the stage's own; the wheel's were not, and those take plaintext alone. Of the parameters of groups one reaches a server: MariaDB's
+//! `read_only`.
 
 mod actions;
 mod api;
@@ -27,10 +28,12 @@ mod link;
 mod mariadb;
 mod mariadb_replication;
 mod page;
+mod parameter_group;
 mod params;
 mod port;
 mod postgres;
 mod proxy;
+mod read_only;
 mod replication;
 mod server;
 mod session;
@@ -44,6 +47,7 @@ pub use fault::PromotionFault;
 pub use mariadb::MariaDbBinaries;
 pub use port::free_port;
 pub use postgres::Binaries;
+pub use proxy::EngineFamily;
 pub use server::OnSpawn;
 pub use session::SqlError;
 pub use stage::{Darkness, Rds, Settings, Timing};

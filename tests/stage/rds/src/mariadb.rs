@@ -118,12 +118,6 @@ fn version_of(said: &str) -> Option<String> {
     (series >= OLDEST).then(|| version.to_owned())
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Writer,
-    Replica,
-}
-
 /// The binaries, the template, and the two internal passwords of one stage.
 pub(crate) struct MariaDb {
     pub(crate) binaries: MariaDbBinaries,
@@ -153,14 +147,13 @@ impl MariaDb {
 
     pub(crate) async fn copy_template(&self, data: &Path) -> Result<(), Error> {
         let template = self.template.get_or_try_init(|| self.make_template()).await?;
-        self.home.copy_folder(template, data).await?;
-        self.configure(data, Role::Writer)
+        self.home.copy_folder(template, data).await
     }
 
     async fn make_template(&self) -> Result<PathBuf, Error> {
         let template = self.home.file("template");
         let settings = self.home.file("template.cnf");
-        self.home.write(&settings, &self.settings(&template, Role::Writer))?;
+        self.home.write(&settings, &self.settings(&template, false))?;
         let (settings, data) = (format!("--defaults-file={}", settings.display()), format!("--datadir={}", template.display()));
         let mut install = self.home.command(&self.binaries.install);
         install.args([&settings, &data]);
@@ -187,7 +180,7 @@ impl MariaDb {
         Err(Error::Program { program: self.binaries.server.display().to_string(), said })
     }
 
-    /// The two users of AWS's own, and the procedures by which a master user without SUPER ends what others do.
+    /// The two users of AWS's own, and the procedures by which a master user without SUPER ends what others do and sees how it replicates.
     fn own_users(&self) -> String {
         let (admin, replication) = (format!("'{ADMIN}'@'127.0.0.1'"), format!("'{REPLICATION_USER}'@'127.0.0.1'"));
         format!(
@@ -200,19 +193,20 @@ DELETE FROM mysql.global_priv WHERE User = 'root';
 DELETE FROM mysql.proxies_priv;
 CREATE DEFINER={admin} PROCEDURE mysql.rds_kill(IN thread BIGINT) SQL SECURITY DEFINER KILL CONNECTION thread;
 CREATE DEFINER={admin} PROCEDURE mysql.rds_kill_query(IN thread BIGINT) SQL SECURITY DEFINER KILL QUERY thread;
+CREATE DEFINER={admin} PROCEDURE mysql.rds_replica_status() SQL SECURITY DEFINER SHOW REPLICA STATUS;
 ",
             self.admin_password, self.replication_password
         )
     }
 
     /// What the server reads when it starts.
-    pub(crate) fn configure(&self, data: &Path, role: Role) -> Result<(), Error> {
-        self.home.write(&settings_of(data), &self.settings(data, role))
+    pub(crate) fn configure(&self, data: &Path, read_only: bool) -> Result<(), Error> {
+        self.home.write(&settings_of(data), &self.settings(data, read_only))
     }
 
-    fn settings(&self, data: &Path, role: Role) -> String {
+    fn settings(&self, data: &Path, read_only: bool) -> String {
         let CertificateFiles { authority, server, key } = &self.certificates;
-        let read_only = if role == Role::Replica { "ON" } else { "OFF" };
+        let read_only = u8::from(read_only);
         format!(
             "{CONFIGURATION}server_id = {}\nread_only = {read_only}\nssl_ca = {}\nssl_cert = {}\nssl_key = {}\n",
             server_id(data),
@@ -220,12 +214,6 @@ CREATE DEFINER={admin} PROCEDURE mysql.rds_kill_query(IN thread BIGINT) SQL SECU
             server.display(),
             key.display()
         )
-    }
-
-    /// Makes copied data those of a writer of its own.
-    pub(crate) fn stand_alone(&self, data: &Path) -> Result<(), Error> {
-        forget_source(data)?;
-        self.configure(data, Role::Writer)
     }
 
     pub(crate) fn server(&self, data: &Path, port: u16) -> Command {

@@ -3,25 +3,26 @@
 //! ```text
 //! copy of the source's files ──► recovered as after a crash: its binary log ends where it follows from
 //!                            ──► CHANGE MASTER … MASTER_USE_GTID=slave_pos through the link ──► START SLAVE
-//! promotion: stop receiving ──► apply what was received ──► forget the source ──► restart without read_only
+//! promotion: stop receiving ──► apply what was received ──► forget the source ──► restart, with what read_only says of a writer
 //! ```
 
 use crate::error::Error;
-use crate::mariadb::{MariaDb, REPLICATION_USER, Role, forget_source};
+use crate::mariadb::{MariaDb, REPLICATION_USER, forget_source};
+use crate::read_only::Role;
 use crate::replication::Replication;
 use crate::server::Server;
 use crate::session::Row;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-const STATUS: &str = "SHOW SLAVE STATUS";
+pub(crate) const STATUS: &str = "SHOW SLAVE STATUS";
 /// How long a promotion waits for the rows that were received to be applied.
 const APPLIES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Starts a server over a copy of its source's data, as a replica that receives through `link_port`.
 pub(crate) async fn start_following(mariadb: &MariaDb, server: &Server, link_port: u16) -> Result<(), Error> {
     forget_source(server.data())?;
-    mariadb.configure(server.data(), Role::Replica)?;
+    server.set_role(Role::Replica);
     server.start().await?;
     // The binary log was copied with the data and recovered with them, so both end at the same transaction.
     server.sql("set where to follow from", "SET GLOBAL gtid_slave_pos = @@gtid_binlog_pos").await?;
@@ -45,14 +46,15 @@ pub(crate) async fn replication_of(server: &Server) -> Option<Replication> {
     Some(Replication { in_recovery: true, streaming: runs("Slave_IO_Running") && runs("Slave_SQL_Running"), seconds_behind })
 }
 
-/// Returns when the server has all that it received and follows nobody; it takes writes from its next start on.
-pub(crate) async fn promote(mariadb: &MariaDb, server: &Server) -> Result<(), Error> {
+/// Returns when the server has all that it received and follows nobody; where its parameters let it, it takes writes from its next start on.
+pub(crate) async fn promote(server: &Server) -> Result<(), Error> {
     // Over connections of their own: DescribeDBInstances asks over the shared one meanwhile.
     server.sql_in(None, "STOP SLAVE IO_THREAD").await?;
     apply_all(server).await?;
     server.sql_in(None, "STOP SLAVE").await?;
     server.sql_in(None, "RESET SLAVE ALL").await?;
-    mariadb.configure(server.data(), Role::Writer)
+    server.set_role(Role::Writer);
+    Ok(())
 }
 
 /// The end of what was received may be half a transaction, whose rest will never come: that is not waited for.

@@ -3,6 +3,7 @@
 
 use crate::Inner;
 use crate::fault::Fault;
+use crate::parameter_group::Parameter;
 use crate::state::Placement;
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -110,6 +111,22 @@ impl Params {
             self.take(&format!("{index}.Name")).map(|name| (name, values))
         });
         pairs.flatten().collect()
+    }
+
+    /// The changes of a parameter group.
+    pub(crate) fn parameters(&mut self) -> Result<Vec<Parameter>, Fault> {
+        let mut changes = Vec::new();
+        for index in self.indices("Parameters") {
+            let mut part = |name: &str| self.need(&format!("{index}.{name}"));
+            let (name, value, method) = (part("ParameterName")?, part("ParameterValue")?, part("ApplyMethod")?);
+            let at_once = match method.as_str() {
+                "immediate" => true,
+                "pending-reboot" => false,
+                other => return Err(Fault::invalid_value(format!("Invalid apply method: {other}"))),
+            };
+            changes.push(Parameter { name, value, at_once });
+        }
+        if changes.is_empty() { Err(Fault::missing("Parameters")) } else { Ok(changes) }
     }
 
     pub(crate) fn finish(self) -> Result<(), Fault> {

@@ -8,9 +8,26 @@ use crate::state::Key;
 use std::sync::Arc;
 use tokio::time::sleep;
 
+/// The protocol that a proxy speaks, chosen with its creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineFamily {
+    PostgreSql,
+    MySql,
+}
+
+impl EngineFamily {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            EngineFamily::PostgreSql => "POSTGRESQL",
+            EngineFamily::MySql => "MYSQL",
+        }
+    }
+}
+
 pub(crate) struct Proxy {
     /// AWS's own, in its ARN.
     pub(crate) id: String,
+    pub(crate) family: EngineFamily,
     pub(crate) endpoint: Endpoint,
     pub(crate) target: Option<Target>,
 }
@@ -28,12 +45,12 @@ pub(crate) enum TargetState {
 }
 
 impl Inner {
-    pub(crate) fn create_proxy(&self, region: &str, name: &str) -> Result<u16, Error> {
+    pub(crate) fn create_proxy(&self, region: &str, name: &str, family: EngineFamily) -> Result<u16, Error> {
         let endpoint = Endpoint::open()?;
         let port = endpoint.port;
         let id = format!("prx-{}", uuid::Uuid::new_v4().simple());
         let mut state = self.lock();
-        state.proxies.insert(Key::new(region, name), Proxy { id, endpoint, target: None });
+        state.proxies.insert(Key::new(region, name), Proxy { id, family, endpoint, target: None });
         state.apply_network(&self.dark.borrow());
         Ok(port)
     }

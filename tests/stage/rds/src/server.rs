@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::freeze::Frozen;
 use crate::mariadb_replication;
+use crate::read_only::Writes;
 use crate::session::{Row, Session, SqlError};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -59,6 +60,7 @@ pub(crate) struct Server {
     phase: watch::Sender<Phase>,
     on_spawn: Option<OnSpawn>,
     disk_full: AtomicBool,
+    pub(crate) writes: std::sync::Mutex<Writes>,
     /// One at a time may start or end the process.
     turn: Mutex<()>,
     admin: Mutex<Option<Session>>,
@@ -67,7 +69,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(engine: Engine, data: PathBuf, on_spawn: Option<OnSpawn>) -> Server {
         let (phase, disk_full) = (watch::Sender::new(Phase::Down), AtomicBool::new(false));
-        Server { engine, data, phase, on_spawn, disk_full, turn: Mutex::default(), admin: Mutex::default() }
+        Server { engine, data, phase, on_spawn, disk_full, writes: Default::default(), turn: Mutex::default(), admin: Mutex::default() }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -113,6 +115,9 @@ impl Server {
             path: log_path,
             source,
         })?;
+        if let Engine::MariaDb(mariadb) = &self.engine {
+            mariadb.configure(&self.data, self.starts_read_only())?;
+        }
         let mut command = self.engine.server(&self.data, port);
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().map_err(|source| self.engine.spawn_error(source))?;
         // A child that was just spawned has an id; without one it has ended already.
@@ -253,34 +258,36 @@ impl Server {
     pub(crate) async fn promote(&self) -> Result<(), Error> {
         match &self.engine {
             Engine::Postgres(_) => self.promote_postgres().await,
-            Engine::MariaDb(mariadb) => mariadb_replication::promote(mariadb, self).await,
+            Engine::MariaDb(_) => mariadb_replication::promote(self).await,
         }
     }
 
     async fn promote_postgres(&self) -> Result<(), Error> {
-        if self.refuses_writes().await? {
+        if self.is_in_recovery().await? {
             // Over a connection of its own: DescribeDBInstances asks over the shared one meanwhile.
             self.sql_in(None, "SELECT pg_promote(true, 15)").await?;
         }
-        match self.refuses_writes().await? {
+        match self.is_in_recovery().await? {
             false => Ok(()),
             true => Err(Error::Silent { operation: "promote", data: self.data.clone(), seconds: 15 }),
         }
     }
 
-    pub(crate) async fn refuses_writes(&self) -> Result<bool, Error> {
-        let (question, yes) = match self.engine {
-            Engine::Postgres(_) => ("SELECT pg_is_in_recovery()", "t"),
-            Engine::MariaDb(_) => ("SELECT @@global.read_only", "1"),
-        };
-        let rows = self.sql("ask whether it takes writes", question).await?;
-        Ok(rows.first().and_then(|row| row.get(0)) == Some(yes))
+    /// Not whether it takes writes: a parameter of MariaDB may forbid those to a writer too.
+    pub(crate) async fn is_in_recovery(&self) -> Result<bool, Error> {
+        match self.engine {
+            Engine::Postgres(_) => {
+                let rows = self.sql("ask whether it is in recovery", "SELECT pg_is_in_recovery()").await?;
+                Ok(rows.first().and_then(|row| row.get(0)) == Some("t"))
+            }
+            Engine::MariaDb(_) => Ok(!self.sql("ask whether it replicates", mariadb_replication::STATUS).await?.is_empty()),
+        }
     }
 
     /// A restored server replays its snapshot's log first, and lets readers in meanwhile.
-    pub(crate) async fn wait_until_writable(&self) -> Result<(), Error> {
+    pub(crate) async fn wait_until_recovered(&self) -> Result<(), Error> {
         let limit = Instant::now() + START_LIMIT;
-        while self.refuses_writes().await? {
+        while self.is_in_recovery().await? {
             if Instant::now() > limit {
                 return Err(Error::Silent { operation: "recover", data: self.data.clone(), seconds: START_LIMIT.as_secs() });
             }
@@ -314,12 +321,12 @@ impl Server {
         rows
     }
 
-    async fn connect(&self, database: Option<&str>) -> Result<Session, Error> {
+    pub(crate) async fn connect(&self, database: Option<&str>) -> Result<Session, Error> {
         let port = self.port()?;
         self.engine.connect(port, database).await.map_err(|source| self.sql_error("log in", source))
     }
 
-    fn sql_error(&self, operation: &'static str, source: SqlError) -> Error {
+    pub(crate) fn sql_error(&self, operation: &'static str, source: SqlError) -> Error {
         Error::Sql { operation, data: self.data.clone(), source }
     }
 

@@ -7,6 +7,7 @@ use crate::fault::{Fault, PromotionFault};
 use crate::home::Home;
 use crate::mariadb::{MariaDb, MariaDbBinaries};
 use crate::postgres::{Binaries, Postgres};
+use crate::proxy::EngineFamily;
 use crate::server::{OnSpawn, Server, is_running, send};
 use crate::session::Row;
 use crate::state::{Disturbance, Key, State, Status};
@@ -156,8 +157,8 @@ impl Rds {
     }
 
     /// A proxy without a target, and where it listens: what a stack of the workload would have made.
-    pub fn create_proxy(&self, region: &str, name: &str) -> Result<SocketAddr, Error> {
-        let port = self.inner.create_proxy(region, name)?;
+    pub fn create_proxy(&self, region: &str, name: &str, family: EngineFamily) -> Result<SocketAddr, Error> {
+        let port = self.inner.create_proxy(region, name, family)?;
         Ok(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
@@ -184,7 +185,7 @@ impl Rds {
         engine.stand_alone(&copy)?;
         let server = Server::new(engine, copy, self.inner.on_spawn.clone());
         server.start().await?;
-        server.wait_until_writable().await?;
+        server.wait_until_recovered().await?;
         let rows = server.sql_in(Some(database), sql).await;
         server.stop(Duration::ZERO).await;
         server.remove_files()?;

@@ -7,6 +7,7 @@ use crate::engine::EngineName;
 use crate::error::Error;
 use crate::fault::{Fault, PromotionFault};
 use crate::link::{Link, Passage};
+use crate::parameter_group::ParameterGroup;
 use crate::proxy::Proxy;
 use crate::server::{Phase, Server};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -190,6 +191,7 @@ pub(crate) struct State {
     /// The instances of Aurora's clusters.
     pub(crate) members: BTreeMap<Key, Member>,
     pub(crate) proxies: BTreeMap<Key, Proxy>,
+    pub(crate) parameter_groups: BTreeMap<Key, ParameterGroup>,
     pub(crate) disturbances: HashMap<Key, Disturbance>,
     /// One a name, and for good: an instance that gets the name of an older one has its address, as RDS's host names have it.
     pub(crate) endpoints: BTreeMap<Key, Endpoint>,

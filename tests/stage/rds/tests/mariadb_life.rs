@@ -4,6 +4,7 @@ mod common;
 
 use common::mariadb::{run, session, value};
 use common::*;
+use mysql_async::prelude::Queryable;
 use stage_rds::MariaDbBinaries;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +35,28 @@ async fn master_user_makes_users_changes_their_passwords_and_ends_their_sessions
     until("the new password works", async || session(at, "app", "it's-another\\one", None).await.ok()).await;
     assert!(stage.session(PRIMARY, "orders").await.is_err(), "the old one does not");
     wait_for(&stage.primary, "orders", "available").await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn master_user_sees_how_far_a_replica_is_in_its_sources_log() {
+    let Some(stage) = Stage::with_mariadb_replica("status").await else { return };
+    let mut app = stage.session(PRIMARY, "orders").await.expect("login");
+    run(&mut app, &["CREATE TABLE orders (id INT PRIMARY KEY)", "INSERT INTO orders VALUES (1)"]).await.expect("a row");
+    stage.arrived(STANDBY, "orders-west", 1).await;
+    let log: mysql_async::Row = app.query_first("SHOW MASTER STATUS").await.expect("it may").expect("a row");
+    let (file, position): (String, u64) = (log.get("File").expect("a file"), log.get("Position").expect("a position"));
+
+    let mut reader = stage.session(STANDBY, "orders-west").await.expect("login");
+    assert!(run(&mut reader, &["SHOW REPLICA STATUS"]).await.is_err(), "the statement itself it may not");
+    until("it has applied what its source has written", async || {
+        let applied: mysql_async::Row = reader.query_first("CALL mysql.rds_replica_status").await.expect("as on RDS").expect("a row");
+        let at: (String, u64) = (applied.get("Relay_Master_Log_File").expect("a file"), applied.get("Exec_Master_Log_Pos").expect("a position"));
+        (at == (file.clone(), position)).then_some(())
+    })
+    .await;
+    let none: Option<mysql_async::Row> = app.query_first("CALL mysql.rds_replica_status").await.expect("it may");
+    assert!(none.is_none(), "a writer follows nobody");
     stage.end().await;
 }
 

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use stage_rds::EngineFamily;
 use std::time::Duration;
 
 #[tokio::test]
@@ -12,7 +13,11 @@ async fn a_proxys_address_leads_to_its_target_a_writer_and_to_nobody_else() {
     rows.batch_execute("CREATE TABLE orders (id serial PRIMARY KEY); INSERT INTO orders DEFAULT VALUES").await.expect("a row");
     stage.arrived(STANDBY, "orders-west", 1).await;
     let standby = &stage.standby;
-    let at = stage.rds.create_proxy(STANDBY, "orders").expect("a proxy");
+    let at = stage.rds.create_proxy(STANDBY, "orders", EngineFamily::PostgreSql).expect("a proxy");
+    stage.rds.create_proxy(STANDBY, "shop", EngineFamily::MySql).expect("a proxy");
+    let proxies = standby.describe_db_proxies().send().await.expect("described");
+    let families: Vec<_> = proxies.db_proxies().iter().map(|proxy| (proxy.db_proxy_name(), proxy.engine_family())).collect();
+    assert_eq!(families, [(Some("orders"), Some("POSTGRESQL")), (Some("shop"), Some("MYSQL"))]);
     let register = || standby.register_db_proxy_targets().db_proxy_name("orders").db_instance_identifiers("orders-west").send();
 
     let refused = register().await.expect_err("a replica");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use relight::evidence::Word;
 use relight::run::{Mode, Phase};
-use relight::state::{Place, SecretStep};
+use relight::state::{Place, RotationProgress, SecretStep};
 use relight_stage::observe::until;
 use relight_stage::scenes::{self, FailoverOutcome};
 use relight_stage::{Error, HEALTH, Options, PRIMARY, STANDBY, Stage};
@@ -30,7 +30,7 @@ async fn primary_dies_and_the_standby_serves_with_no_more_lost_than_estimated() 
         let passwords = Passwords::of(stage);
         let (outcome, received) = tokio::try_join!(scenes::failover(stage), received(stage))?;
         assert_end(stage, &outcome).await?;
-        assert_logins(stage, &outcome).await?;
+        assert_logins(stage, &outcome.snapshot.progress.rotation).await?;
 
         // What the replica had received when its source died is there; what it had not is what was lost.
         let kept = orders(stage, STANDBY, "shop-orders-replica").await?;
@@ -193,8 +193,8 @@ pub(crate) fn logins(stage: &Stage, region: &str) -> Vec<Login> {
 
 /// From the repointing on no login fails for its secret: not while old logins are cached, since the rotation leaves the user before
 /// alone, and not after. Who still holds the old address gets no answer from the dead primary, for as long as its cache keeps it.
-pub(crate) async fn assert_logins(stage: &Stage, outcome: &FailoverOutcome) -> Result<(), Error> {
-    let step = &outcome.snapshot.progress.rotation.secrets["shop/orders/app"];
+pub(crate) async fn assert_logins(stage: &Stage, rotation: &RotationProgress) -> Result<(), Error> {
+    let step = &rotation.secrets["shop/orders/app"];
     let (repointed, rotated) = (step.repointed_at.expect("repointed"), step.rotated_at.expect("rotated"));
     let read = || logins(stage, STANDBY);
     until("a login after the rotation", Duration::from_secs(15), async || {

@@ -1,14 +1,21 @@
-//! MariaDB in the place of PostgreSQL: the primary dies under load, and the monthly drill.
+//! MariaDB in the place of PostgreSQL: the primary dies under load, the operator goes home, and the monthly drill follows, on one stage.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
 use relight::plan::Engine;
 use relight::run::{Mode, Phase};
 use relight_stage::layout::Layout;
-use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage, coverage, scenes};
+use relight_stage::observe::until;
+use relight_stage::scenes::{self, FailbackOutcome};
+use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage, coverage};
 use stage_rds::MariaDbBinaries;
+use stage_router::Call;
 
-use crate::calls::{forbidden_in_drill, refused_by_iam};
+use crate::calls::{assert_found_in_failback, forbidden, forbidden_in_drill, forbidden_in_failback, promotions_of, refused_by_iam};
 use crate::common::with_stage;
-use crate::failover::{assert_calls, assert_logins, orders, received};
+use crate::failover::{assert_logins, orders, received};
 use crate::passwords::{Passwords, assert_kept};
 
 const REPLICA: &str = "shop-orders-replica";
@@ -26,30 +33,25 @@ fn mariadb() -> Option<Options> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn primary_dies_and_mariadb_is_promoted_with_no_more_lost_than_its_heartbeat_told() {
+async fn mariadb_is_promoted_within_its_estimate_and_goes_home_with_every_row_counted_and_a_drill_passes() {
     let Some(options) = mariadb() else { return };
     with_stage(options, async |stage| {
         let passwords = Passwords::of(stage);
-        let (outcome, received) = tokio::try_join!(scenes::failover(stage), received(stage))?;
-        assert_eq!((outcome.run.mode, outcome.run.phase), (Mode::Failover, Phase::Active));
-        assert!(outcome.report.passed, "{:#?}", outcome.report.findings);
-        assert_calls(stage, outcome.run.opened_at);
-        assert_logins(stage, &outcome).await?;
-        assert_eq!(read_only(stage, REPLICA).await?, "0", "it takes writes of everybody");
-
-        // What the replica had received when its source died is there; what it had not is what was lost.
-        let kept = orders(stage, STANDBY, REPLICA).await?;
-        assert!(!received.is_empty() && received.is_subset(&kept), "{} of {} rows are gone", received.difference(&kept).count(), received.len());
-        assert!(!outcome.lost.is_empty(), "a replica two seconds behind loses rows");
-        assert!(outcome.lost.iter().all(|row| !received.contains(&row.to_string())));
-        let lag = &outcome.report.measured.lag["orders"];
-        assert!(lag.source.contains("the newest beat that arrived"), "what arrived is applied at once, so the metric saw nothing: {lag:?}");
-        let estimate = outcome.report.measured.rpo_seconds.expect("the lag was known");
-        assert!(outcome.lost_seconds <= estimate + TOLERANCE, "{} s lost, {estimate} s estimated", outcome.lost_seconds);
+        beaten(stage).await?;
+        let (outcome, received) = tokio::try_join!(Box::pin(scenes::failback(stage)), Box::pin(while_the_standby_serves(stage)))?;
+        failover(&outcome, &received);
+        home(stage, &outcome).await?;
+        drill(&outcome);
+        calls(stage, &outcome);
 
         let passwords = passwords.stop().await;
         assert!(passwords.len() > stage.workload.passwords.len(), "the rotation made a password, and it was seen");
-        let journal = format!("{:?} {:?}", outcome.snapshot, stage.history(&outcome.run.id).await?);
+        let journal = format!(
+            "{:?} {:?} {:?}",
+            outcome.failover.snapshot,
+            stage.history(&outcome.failover.run.id).await?,
+            stage.history(&outcome.run.id).await?
+        );
         let report = stage.report(&format!("{}.json", outcome.run.id)).await?;
         assert_kept(stage, &passwords, &[("the journal", journal), ("the report", report)]);
         Ok(())
@@ -57,26 +59,94 @@ async fn primary_dies_and_mariadb_is_promoted_with_no_more_lost_than_its_heartbe
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_drill_of_mariadb_compares_and_promotes_a_copy_and_leaves_everything_as_it_was() {
-    let Some(options) = mariadb() else { return };
-    with_stage(options, async |stage| {
-        let outcome = scenes::drill(stage).await?;
-        assert_eq!((outcome.run.mode, outcome.run.phase), (Mode::Drill, Phase::Closed));
-        assert!(outcome.report.passed, "{:#?}", outcome.report.findings);
-        assert_eq!(outcome.differences(), [""; 0]);
-        let [compared] = outcome.report.compared.as_slice() else { panic!("{:?}", outcome.report.compared) };
-        assert!(compared.equal == Some(true) && compared.said.contains(" rows in 1 table(s)"), "{compared:?}");
-        let calls = stage.router.calls();
-        assert_eq!(forbidden_in_drill(&calls, PRIMARY), [""; 0]);
-        assert_eq!(refused_by_iam(&calls), [""; 0]);
-        assert_eq!(read_only(stage, REPLICA).await?, "1", "the real replica still replicates");
-        Ok(())
+/// In production the heartbeat is as old as the plan; a stage has been in peace for a moment only.
+async fn beaten(stage: &Stage) -> Result<(), Error> {
+    until("a heartbeat that arrived at the replica", Duration::from_secs(60), async || {
+        let beats = stage.rds.sql(STANDBY, REPLICA, "shop", "select 1 from relight_heartbeat").await.map_err(|error| error.to_string())?;
+        if beats.is_empty() { Err("none".to_owned()) } else { Ok(()) }
     })
-    .await;
+    .await
 }
 
-async fn read_only(stage: &Stage, instance: &str) -> Result<String, Error> {
-    let rows = stage.rds.sql(STANDBY, instance, "shop", "select @@global.read_only").await.map_err(Error::part("asking MariaDB"))?;
+/// What the replica had received when its source died is there once it serves. Those rows are the answer.
+async fn while_the_standby_serves(stage: &Stage) -> Result<BTreeSet<String>, Error> {
+    let received = received(stage).await?;
+    let rotation = until("the failover over and its secrets rotated", Duration::from_secs(150), async || {
+        let snapshot = stage.snapshot().await.map_err(|error| error.to_string())?;
+        let rotated = snapshot.progress.rotation.secrets.get(stage.workload.app_secret()).is_some_and(|step| step.tested_at.is_some());
+        let phase = snapshot.head.run.map(|run| (run.mode, run.phase));
+        if rotated && phase == Some((Mode::Failover, Phase::Active)) { Ok(snapshot.progress.rotation) } else { Err(format!("{phase:?}")) }
+    })
+    .await?;
+    assert_eq!(read_only(stage, STANDBY, REPLICA).await?, "0", "it takes writes of everybody");
+    let kept = orders(stage, STANDBY, REPLICA).await?;
+    assert!(!received.is_empty() && received.is_subset(&kept), "{} of {} rows are gone", received.difference(&kept).count(), received.len());
+    assert_logins(stage, &rotation).await?;
+    Ok(received)
+}
+
+fn failover(outcome: &FailbackOutcome, received: &BTreeSet<String>) {
+    let failover = &outcome.failover;
+    assert_eq!((failover.run.mode, failover.run.phase), (Mode::Failover, Phase::Active));
+    assert!(failover.report.passed, "{:#?}", failover.report.findings);
+    assert!(!failover.lost.is_empty(), "a replica two seconds behind loses rows");
+    assert!(failover.lost.iter().all(|row| !received.contains(&row.to_string())));
+    let lag = &failover.report.measured.lag["orders"];
+    assert!(lag.source.contains("the newest beat that arrived"), "what arrived is applied at once, so the metric saw nothing: {lag:?}");
+    let estimate = failover.report.measured.rpo_seconds.expect("the lag was known");
+    assert!(failover.lost_seconds <= estimate + TOLERANCE, "{} s lost, {estimate} s estimated", failover.lost_seconds);
+}
+
+async fn home(stage: &Stage, outcome: &FailbackOutcome) -> Result<(), Error> {
+    assert_eq!((outcome.run.mode, outcome.run.phase, outcome.report.passed), (Mode::Failback, Phase::Closed, true), "{:#?}", outcome.report);
+    let rows = &outcome.rows;
+    assert!(rows.committed.len() > 300, "users wrote all the time: {}", rows.committed.len());
+    assert_eq!((rows.nowhere().len(), &rows.left), (0, &outcome.failover.lost), "what the failover lost is in the file, and nothing else");
+    assert_eq!(rows.home, rows.standby);
+    assert_eq!(outcome.differences(), [""; 0]);
+    let paused = outcome.report.measured.write_pause_seconds.expect("writes paused");
+    println!("writes paused for {paused} s; users were without reads for {} s, without writes for {} s", outcome.reads_out, outcome.writes_out);
+    assert!(outcome.reads_out < outcome.writes_out, "reads go on while writes pause: {} s of {} s", outcome.reads_out, outcome.writes_out);
+
+    assert_eq!(read_only(stage, PRIMARY, stage.database()).await?, "0");
+    assert_eq!(read_only(stage, STANDBY, REPLICA).await?, "1", "it replicates");
+    let group = stage.workload.plan.databases[0].parameter_group.clone().expect("the plan names it");
+    let set = stage.clients(STANDBY).rds.describe_db_parameters().db_parameter_group_name(&group).source("user").send().await;
+    let set = set.map_err(Error::part("reading the parameter group"))?;
+    let said = set.parameters().iter().find(|parameter| parameter.parameter_name() == Some("read_only"));
+    assert_eq!(said.and_then(|parameter| parameter.parameter_value()), Some("{TrueIfReplica}"), "else the next promotion would stay closed");
+    Ok(())
+}
+
+fn drill(outcome: &FailbackOutcome) {
+    let drill = &outcome.drill;
+    assert_eq!((drill.run.mode, drill.run.phase), (Mode::Drill, Phase::Closed));
+    assert!(drill.report.passed, "{:#?}", drill.report.findings);
+    assert_eq!(drill.differences(), [""; 0]);
+    let [compared] = drill.report.compared.as_slice() else { panic!("{:?}", drill.report.compared) };
+    assert!(compared.equal == Some(true) && compared.said.contains(" rows in 1 table(s)"), "{compared:?}");
+}
+
+/// Each part of the scene by its own list.
+fn calls(stage: &Stage, outcome: &FailbackOutcome) {
+    let all = stage.router.calls();
+    let between = |from: Timestamp, to: Option<Timestamp>| -> Vec<Call> {
+        all.iter().filter(|call| call.time >= from && to.is_none_or(|to| call.time < to)).cloned().collect()
+    };
+    let (failover, failback, drill) = (&outcome.failover.run, &outcome.run, &outcome.drill.run);
+    assert_eq!(forbidden(&between(failover.opened_at, Some(failback.opened_at)), PRIMARY, failover.opened_at), [""; 0]);
+    let home = between(failback.opened_at, failback.ended_at);
+    assert_eq!(forbidden_in_failback(&home, PRIMARY), [""; 0]);
+    assert_found_in_failback(&home);
+    assert_eq!(forbidden_in_drill(&between(drill.opened_at, None), PRIMARY), [""; 0]);
+    assert_eq!(refused_by_iam(&all), [""; 0]);
+    assert_eq!(promotions_of(&all, PRIMARY, stage.database()).len(), 1);
+    assert_eq!(promotions_of(&all, STANDBY, stage.replica()).len(), 1);
+    let told = home.iter().filter(|call| call.operation == "ModifyDBParameterGroup").count();
+    assert!((2..8).contains(&told), "the group is told to close and to open, and not with every look: {told} times");
+}
+
+async fn read_only(stage: &Stage, region: &str, instance: &str) -> Result<String, Error> {
+    let rows = stage.rds.sql(region, instance, "shop", "select @@global.read_only").await.map_err(Error::part("asking MariaDB"))?;
     Ok(rows.into_iter().flatten().flatten().collect())
 }

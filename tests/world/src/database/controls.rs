@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use relight::ports::{CopyId, Instance};
+use relight::state::Place;
 
 use super::{DatabaseWorld, LagFeed};
 
@@ -20,6 +21,15 @@ impl DatabaseWorld {
     pub fn change(&self, instance: &str, change: impl FnOnce(&mut Instance)) {
         self.settle();
         change(&mut self.rds.borrow_mut().standby.get_mut(instance).expect("the world has the instance").instance);
+    }
+
+    /// An instance of somebody else's, as another is.
+    pub fn add(&self, place: Place, instance: &str, like: &str) {
+        self.settle();
+        let mut rds = self.rds.borrow_mut();
+        let mut held = rds.of(place).get(like).expect("the world has the instance").clone();
+        held.instance.endpoint = None;
+        rds.of(place).insert(instance.to_owned(), held);
     }
 
     /// Removes an instance of the standby Region as somebody else would have.

@@ -63,8 +63,9 @@ impl DatabaseWorld {
 
     /// What an application writes at a host. `None`: nobody takes writes there.
     pub fn write(&self, host: &str, table: &str, key: &str, value: &str) -> Option<()> {
+        let closed = self.is_closed(host);
         let written = self.with_host(host, |held| {
-            let writable = held.instance.source.is_none() && !held.data.read_only && held.instance.status != "rebooting";
+            let writable = held.instance.source.is_none() && !closed && !held.data.read_only && held.instance.status != "rebooting";
             writable.then(|| {
                 held.data.write(table, key, value);
                 held.data.committed_at = Some(self.clock.now());

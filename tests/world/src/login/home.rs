@@ -1,7 +1,7 @@
 //! What a failback asks the databases.
 
 use relight::ports::{Compared, Difference, LeftRows, LoginError, Lsn, Position, Table, Tables};
-use relight::secret::SecretValue;
+use relight::secret::{Dialect, SecretValue};
 use serde_json::json;
 
 use super::LoginWorld;
@@ -57,7 +57,8 @@ impl LoginWorld {
 
     pub(super) fn compare_both(&self, here: &SecretValue, there: &SecretValue, tables: &[Table]) -> Result<Compared, LoginError> {
         let (one, other) = (self.look(here)?, self.look(there)?);
-        if one.lsn != other.lsn || (self.servers.borrow().busy && !one.read_only) {
+        let closed = one.read_only || self.database.is_closed(&here.endpoint()?.host);
+        if one.lsn != other.lsn || (self.servers.borrow().busy && !closed) {
             return Ok(Compared::Moving);
         }
         let rows = |data: &Data, table: &Table| data.tables.get(&table.name).cloned().unwrap_or_default();
@@ -74,8 +75,31 @@ impl LoginWorld {
         })
     }
 
+    /// MySQL's are closed by a parameter, and only seen here.
+    pub(super) fn close(&self, admin: &SecretValue) -> Result<Lsn, LoginError> {
+        if admin.dialect()? == Dialect::Postgres {
+            return self.set_read_only(admin, true);
+        }
+        let (at, seen) = self.admit(admin)?;
+        match seen.in_recovery || self.database.is_closed(&admin.endpoint()?.host) {
+            true => Ok(self.read_position(admin)?.received),
+            false => Err(LoginError::TakesWrites { at }),
+        }
+    }
+
+    pub(super) fn open(&self, admin: &SecretValue) -> Result<(), LoginError> {
+        if admin.dialect()? == Dialect::Postgres {
+            return self.set_read_only(admin, false).map(drop);
+        }
+        let (at, seen) = self.admit(admin)?;
+        match seen.in_recovery || self.database.is_closed(&admin.endpoint()?.host) {
+            true => Err(LoginError::Unsettled { at, why: "read_only is still on" }),
+            false => Ok(()),
+        }
+    }
+
     /// A replica takes no setting.
-    pub(super) fn set_read_only(&self, admin: &SecretValue, read_only: bool) -> Result<Lsn, LoginError> {
+    fn set_read_only(&self, admin: &SecretValue, read_only: bool) -> Result<Lsn, LoginError> {
         let (at, seen) = self.admit(admin)?;
         if seen.in_recovery {
             return Err(LoginError::ReadOnly { at, why: "it is in recovery, its promotion has not ended" });

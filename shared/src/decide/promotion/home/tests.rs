@@ -2,7 +2,7 @@ use super::*;
 use crate::ports::{Instance, ParameterGroup, Proxy, ProxyTarget};
 use crate::run::{Mode, Phase};
 use crate::situations::{Situation, at};
-use crate::state::{HoldSwitch, ReplicaShape};
+use crate::state::{HoldSwitch, HomeDatabase, HomeGate, ReplicaShape};
 
 fn writer(groups: &str) -> Instance {
     Instance { status: "available".to_owned(), backup_retention: 7, security_groups: vec![groups.to_owned()], ..Instance::default() }
@@ -167,6 +167,20 @@ fn the_standby_gets_its_replica_back_after_backups_at_home_and_with_backups_of_i
     for (step, home, left, standby, due) in table {
         assert_eq!(Sight { step, home, left, standby, proxy: None }.judge(Phase::Restoring, restore), act(due));
     }
+}
+
+#[test]
+fn no_replica_is_built_into_a_parameter_group_that_closes_writes() {
+    let gone = HomeStep { backups_on_at: Some(at(0)), standby_left_at: Some(at(0)), ..HomeStep::default() };
+    let judge = |given_back_at| {
+        let mut situation = Situation::run(Mode::Failback, Phase::Restoring);
+        let gate = HomeGate { group: "shop-orders".to_owned(), was: None, seen_at: at(0), told: None };
+        let logins = HomeDatabase { gate: Some(gate), closing_at: Some(at(0)), given_back_at, ..HomeDatabase::default() };
+        situation.journal.progress.rotation.home.databases.insert("orders".to_owned(), logins);
+        Sight { step: gone.clone(), ..Sight::default() }.judge_in(situation, restore)
+    };
+    assert!(matches!(judge(None), Decision::Wait(HomeWait::Closed { .. })));
+    assert_eq!(judge(Some(at(1))), act(HomeMove::Rebuild));
 }
 
 #[test]

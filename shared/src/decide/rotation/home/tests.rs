@@ -1,6 +1,7 @@
 use super::*;
+use crate::plan::Engine;
 use crate::situations::{Situation, at};
-use crate::state::{Endpoint, HomeComparison, HomeLag};
+use crate::state::{Endpoint, HomeComparison, HomeGate, HomeLag};
 
 fn failback(phase: Phase) -> Situation {
     let mut situation = Situation::run(Mode::Failback, phase);
@@ -68,6 +69,44 @@ fn writes_are_closed_after_it_is_recorded_and_the_last_one_is_followed_home() {
     assert_eq!(due(&situation, 0), Some(DatabaseMove::Compare), "no common position was found before");
     logins(&mut situation).compared = Some(HomeComparison { at: at(0), equal: Some(true), said: String::new() });
     assert_eq!(due(&situation, 0), None);
+}
+
+fn gate() -> Option<HomeGate> {
+    Some(HomeGate { group: "shop-orders".to_owned(), was: None, seen_at: at(0), told: None })
+}
+
+#[test]
+fn by_what_the_writes_of_mysql_are_closed_is_seen_before_they_pause_and_again_while_they_do_not() {
+    let mut situation = failback(Phase::Synchronised);
+    situation.plan.databases[0].engine = Engine::MySql;
+    assert_eq!(due(&situation, 0), Some(DatabaseMove::See));
+    logins(&mut situation).gate = gate();
+    assert_eq!((due(&situation, 49), due(&situation, 50)), (Some(DatabaseMove::Compare), Some(DatabaseMove::See)));
+    let mut situation = failback(Phase::Switching);
+    situation.plan.databases[0].engine = Engine::MySql;
+    assert_eq!(due(&situation, 0), Some(DatabaseMove::See), "an older version did not look");
+    logins(&mut situation).gate = gate();
+    assert_eq!(due(&situation, 3600), Some(DatabaseMove::Closing), "what it said before is kept from here on");
+}
+
+#[test]
+fn a_parameter_group_is_given_back_once_who_was_closed_by_it_is_set_aside() {
+    let mut situation = failback(Phase::Restoring);
+    situation.run_mut().came_home_at = Some(at(0));
+    (logins(&mut situation).gate, logins(&mut situation).closing_at) = (gate(), Some(at(-9)));
+    assert_eq!(due(&situation, 0), None, "the writer that served is still there, and is to take no writes");
+    instances(&mut situation).standby_left_at = Some(at(0));
+    assert_eq!(due(&situation, 0), Some(DatabaseMove::GiveBack));
+    logins(&mut situation).given_back_at = Some(at(1));
+    assert_eq!(due(&situation, 2), None);
+}
+
+#[test]
+fn a_parameter_group_is_told_again_what_it_was_told_after_a_while_and_something_else_at_once() {
+    let mut gate = gate().unwrap();
+    assert!(tells(&gate, "1", at(0)));
+    gate.told = Some(("1".to_owned(), at(0)));
+    assert_eq!((tells(&gate, "1", at(19)), tells(&gate, "1", at(20)), tells(&gate, "{TrueIfReplica}", at(1))), (false, true, true));
 }
 
 #[test]

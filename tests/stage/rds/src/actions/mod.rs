@@ -5,6 +5,7 @@ mod cluster_snapshots;
 mod clusters;
 mod delete;
 mod modify;
+mod parameters;
 mod proxies;
 mod snapshots;
 mod tags;
@@ -58,6 +59,8 @@ pub(crate) async fn perform(inner: &Arc<Inner>, region: &str, action: &str, para
         "CopyDBClusterSnapshot" => cluster_snapshots::copy(inner, region, params),
         "DeleteDBClusterSnapshot" => cluster_snapshots::delete(inner, region, params),
         "RestoreDBClusterFromSnapshot" => cluster_snapshots::restore(inner, region, params),
+        "ModifyDBParameterGroup" => parameters::modify(inner, region, params),
+        "DescribeDBParameters" => parameters::describe(inner, region, params),
         "AddTagsToResource" => tags::add_tags(inner, region, params),
         "RemoveTagsFromResource" => tags::remove_tags(inner, region, params),
         "ListTagsForResource" => tags::list_tags(inner, region, params),

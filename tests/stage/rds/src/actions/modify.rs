@@ -59,6 +59,8 @@ pub(super) async fn modify(inner: &Arc<Inner>, region: &str, mut params: Params)
             record.renaming_to = change.rename.clone();
             record.busy = true;
         }
+        let instance = state.get(&key)?;
+        instance.server.read_only_from_next_start(state.read_only(&instance.record));
         state.apply_network(&inner.dark.borrow());
         job.then_some(change)
     };

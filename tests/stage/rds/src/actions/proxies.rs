@@ -24,7 +24,7 @@ pub(super) fn describe(inner: &Arc<Inner>, region: &str, mut params: Params) -> 
         xml.text("DBProxyName", &key.id);
         xml.text("DBProxyArn", format_args!("arn:aws:rds:{region}:{}:db-proxy:{}", inner.account, proxy.id));
         xml.text("Status", "available");
-        xml.text("EngineFamily", "POSTGRESQL");
+        xml.text("EngineFamily", proxy.family.name());
         // In AWS a host name, and the port is the engine's; here every address is this machine's.
         xml.text("Endpoint", format_args!("127.0.0.1:{}", proxy.endpoint.port));
     });

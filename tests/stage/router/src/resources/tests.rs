@@ -46,6 +46,10 @@ fn needed(call: &Parsed) -> Result<Vec<Need>, UnknownResources> {
 #[case::a_target_is_taken_out("rds", "DeregisterDBProxyTargets", json!({"DBProxyName": "orders", "DBInstanceIdentifiers.member.1": "orders"}),
     &["rds:DeregisterDBProxyTargets arn:aws:rds:us-west-2:1:db:orders", "rds:DeregisterDBProxyTargets arn:aws:rds:us-west-2:1:db-proxy:0ec5id",
       "rds:DeregisterDBProxyTargets arn:aws:rds:us-west-2:1:target-group:0ec5id"])]
+#[case::a_parameter_group_is_changed("rds", "ModifyDBParameterGroup", json!({"DBParameterGroupName": "orders", "Parameters.Parameter.1.ParameterName": "read_only"}),
+    &["rds:ModifyDBParameterGroup arn:aws:rds:us-west-2:1:pg:orders"])]
+#[case::a_parameter_group_is_read("rds", "DescribeDBParameters", json!({"DBParameterGroupName": "orders", "Source": "user"}),
+    &["rds:DescribeDBParameters arn:aws:rds:us-west-2:1:pg:orders"])]
 #[case::all_databases("rds", "DescribeDBInstances", json!({}), &["rds:DescribeDBInstances arn:aws:rds:us-west-2:1:db:*"])]
 #[case::replica_of_another_region_with_tags("rds", "CreateDBInstanceReadReplica",
     json!({"DBInstanceIdentifier": "copy", "SourceDBInstanceIdentifier": "arn:aws:rds:us-east-2:1:db:orders", "Tags.Tag.1.Key": "relight", "Tags.Tag.1.Value": "copy"}),

@@ -132,6 +132,6 @@ async fn assert_own_parameters(stage: &Stage, region: &str, instance: &str) -> R
     let found = rds.describe_db_instances().db_instance_identifier(instance).send().await.map_err(Error::part("describing an instance"))?;
     let groups = found.db_instances().iter().flat_map(|instance| instance.db_parameter_groups());
     let names: Vec<&str> = groups.filter_map(|group| group.db_parameter_group_name()).collect();
-    assert!(matches!(names.as_slice(), [name] if name.contains("-Settings-")), "the template's: {names:?}");
+    assert!(matches!(names.as_slice(), [name] if !name.starts_with("default.")), "{names:?}");
     Ok(())
 }

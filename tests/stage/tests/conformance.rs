@@ -18,7 +18,7 @@ use relight::aws::stop::AwsTraffic;
 use relight::plan::{Engine, Plan, Secret};
 use relight_stage::{Options, PRIMARY, STANDBY, Stage};
 use relight_world::World;
-use stage_rds::EngineFamily;
+use stage_rds::{EngineFamily, MariaDbBinaries};
 
 /// The stage's own plan, so that both have the same services, groups, databases and secrets.
 fn world() -> (World, Plan) {
@@ -54,6 +54,13 @@ async fn the_worlds_global_clusters_pass() {
     let (world, plan) = world_with(Engine::AuroraPostgres);
     suites::cluster_copies(&world.database, &plan).await;
     suites::global_clusters(&world.database, &plan, || world.now()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worlds_parameter_groups_pass() {
+    let (world, plan) = world_with(Engine::MariaDb);
+    let database = &plan.databases[0];
+    suites::write_gate(&world.database, database.parameter_group.as_ref().expect("the plan names it"), &database.replica).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,6 +114,13 @@ async fn the_stage_passes() {
     suites::stop(&AwsTraffic::new(&aws, Some(&stage.dns_addr().to_string())), &plan.traffic).await;
     // After STOP: a notice of progress wakes every function, and switch-traffic takes away a STOP that nobody asked for.
     suites::notices(&SnsNotices::new(&aws, output("ProgressTopicArn"), output("PeopleTopicArn"))).await;
+    if MariaDbBinaries::is_here() {
+        let create =
+            stage.clients(STANDBY).rds.create_db_instance().db_instance_identifier("conformance").engine("mariadb").db_instance_class("db.t4g.micro");
+        let create = create.master_username("boss").master_user_password("conformance").db_parameter_group_name("conformance").allocated_storage(20);
+        create.send().await.expect("an instance of its own");
+        suites::write_gate(&AwsDatabase::new(&aws), "conformance", "conformance").await;
+    }
     // Last: afterwards the databases are others.
     stage.rds.create_proxy(STANDBY, suites::PROXY, EngineFamily::PostgreSql).expect("a proxy");
     suites::home_database(&AwsDatabase::new(&aws), &plan).await;

@@ -6,6 +6,7 @@ mod compute;
 mod database;
 mod home;
 mod journal;
+mod parameters;
 mod secrets;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub(crate) use compute::compute;
 pub(crate) use database::database;
 pub(crate) use home::{home_database, home_secret};
 pub(crate) use journal::journal;
+pub(crate) use parameters::write_gate;
 pub(crate) use secrets::{disposable_secrets, replica_secret};
 
 use relight::plan;

@@ -99,6 +99,11 @@ pub fn global_plan() -> String {
     format!("{}{clusters}{}", &PLAN[..from], &PLAN[to..])
 }
 
+/// The same with MariaDB, whose writes are closed by a parameter group.
+pub fn mariadb_plan() -> String {
+    PLAN.replace("engine = \"postgres\"", "engine = \"mariadb\"\nparameter_group = \"orders-replica-parameters\"")
+}
+
 pub const REPLICA: &str = "orders-replica";
 pub const SECRETS: [&str; 2] = ["shop/app", "shop/admin"];
 

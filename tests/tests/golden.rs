@@ -16,7 +16,9 @@ use relight::plan::Plan;
 use relight::ports::Change;
 use relight::run::{Mode, Phase};
 use relight::state::{Item, Key, Place, Snapshot, VERSION};
-use relight_suites::{Control, Delivery, Function, PLAN, REPLICA, global_plan, minutes, peace, phase, primary_fails, primary_returns, reported, run};
+use relight_suites::{
+    Control, Delivery, Function, PLAN, REPLICA, global_plan, mariadb_plan, minutes, peace, phase, primary_fails, primary_returns, reported, run,
+};
 use relight_world::World;
 use relight_world::journal::BY_NAME;
 use serde::{Deserialize, Serialize};
@@ -114,8 +116,8 @@ async fn of_a_cluster() -> Vec<Moment> {
 }
 
 /// From the order on, with a row that the standby never got.
-async fn failback() -> Vec<Moment> {
-    let mut control = peace(PLAN, Delivery::one_turn()).await;
+async fn failback(plan: &str) -> Vec<Moment> {
+    let mut control = peace(plan, Delivery::one_turn()).await;
     let world = control.world.clone();
     world.database.stall(Place::Standby, REPLICA, true);
     world.database.write("orders.primary.rds.test", "public.orders", "3", "placed").expect("the primary takes writes");
@@ -133,13 +135,21 @@ async fn failback() -> Vec<Moment> {
     found
 }
 
+/// At its end, where writes were closed by a parameter group.
+async fn of_a_parameter_group() -> Vec<Moment> {
+    let mut found = failback(&mariadb_plan()).await;
+    found.retain(|moment| moment.phase == Phase::Restoring);
+    found
+}
+
 async fn written() -> Fixture {
     let mut moments = failover().await;
     moments.extend(stood_down().await);
     moments.extend(drill().await);
     moments.extend(restored().await);
     moments.extend(of_a_cluster().await);
-    moments.extend(failback().await);
+    moments.extend(failback(PLAN).await);
+    moments.extend(of_a_parameter_group().await);
     Fixture { written_by: "RELIGHT_GOLDEN=write cargo test --workspace --test golden".to_owned(), moments }
 }
 

@@ -5,11 +5,9 @@ use relight::run::Mode::{Drill, Failover};
 use relight::run::Phase::{Active, Closed};
 use relight::secret::SecretValue;
 use relight::state::Place;
-use relight_suites::{Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, minutes, peace, phase, primary_fails, report, reported, run, said};
-
-fn plan() -> String {
-    PLAN.replace("engine = \"postgres\"", "engine = \"mariadb\"\nparameter_group = \"orders-replica-parameters\"")
-}
+use relight_suites::{
+    Control, Delivery, End, REPLICA, SECRETS, Standing, mariadb_plan, minutes, peace, phase, primary_fails, report, reported, run, said,
+};
 
 #[track_caller]
 fn expect(reached: bool, control: &Control) {
@@ -18,7 +16,7 @@ fn expect(reached: bool, control: &Control) {
 
 #[tokio::test(start_paused = true)]
 async fn a_dark_primary_ends_in_a_standby_that_serves() {
-    let mut control = peace(&plan(), Delivery::prompt()).await;
+    let mut control = peace(&mariadb_plan(), Delivery::prompt()).await;
     primary_fails(&control.world);
     let ended = control.run_until(minutes(15), reported).await;
     expect(ended, &control);
@@ -34,7 +32,7 @@ async fn a_dark_primary_ends_in_a_standby_that_serves() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drill_rehearses_on_a_replica_of_the_replica_and_leaves_everything_as_it_was() {
-    let mut control = peace(&plan(), Delivery::prompt()).await;
+    let mut control = peace(&mariadb_plan(), Delivery::prompt()).await;
     // A version that PostgreSQL would need to be upgraded from.
     control.world.database.change(REPLICA, |instance| instance.engine_version = "10.6.18".to_owned());
     let before = Standing::of(&control.world);
@@ -50,7 +48,7 @@ async fn a_drill_rehearses_on_a_replica_of_the_replica_and_leaves_everything_as_
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_without_an_engine_is_said_in_peace_and_after_the_promotion() {
-    let mut control = peace(&plan(), Delivery::prompt()).await;
+    let mut control = peace(&mariadb_plan(), Delivery::prompt()).await;
     for name in SECRETS {
         let seen = control.world.secrets.seen(name).expect("a secret");
         let version = seen.version_at(Stage::Current).expect("a current version").to_owned();

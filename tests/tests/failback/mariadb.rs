@@ -3,20 +3,16 @@
 use relight::run::Mode::{Drill, Failback, Failover};
 use relight::run::Phase::{Active, Closed, Restoring, Switching, Synchronised};
 use relight::state::Place;
-use relight_suites::{Delivery, PLAN, REPLICA, is, minutes, phase, primary_fails, report, reported, run, said};
+use relight_suites::{Delivery, REPLICA, is, mariadb_plan, minutes, phase, primary_fails, report, reported, run, said};
 
 use crate::faults::each_call_fails_once;
 use crate::{HERE, HOME, as_before, expect, failed_over, orders, reach, serves_on, without_source, writes};
 
 const GROUP: &str = "orders-replica-parameters";
 
-fn plan() -> String {
-    PLAN.replace("engine = \"postgres\"", "engine = \"mariadb\"\nparameter_group = \"orders-replica-parameters\"")
-}
-
 #[tokio::test(start_paused = true)]
 async fn both_regions_are_as_before_every_row_is_somewhere_and_the_next_failover_takes_writes() {
-    let (mut control, before) = failed_over(&plan(), Delivery::prompt()).await;
+    let (mut control, before) = failed_over(&mariadb_plan(), Delivery::prompt()).await;
     let world = control.world.clone();
     control.world.calls.witness(move |call| match call.operation {
         "rds:PromoteReadReplica" => {
@@ -59,7 +55,7 @@ async fn both_regions_are_as_before_every_row_is_somewhere_and_the_next_failover
 #[tokio::test(start_paused = true)]
 async fn a_stand_down_opens_writes_again_with_what_the_group_said_before() {
     for said_before in [None, Some("0")] {
-        let (mut control, _) = failed_over(&plan(), Delivery::prompt()).await;
+        let (mut control, _) = failed_over(&mariadb_plan(), Delivery::prompt()).await;
         if let Some(value) = said_before {
             control.world.database.set_parameter(GROUP, value);
         }
@@ -78,7 +74,7 @@ async fn a_stand_down_opens_writes_again_with_what_the_group_said_before() {
 #[tokio::test(start_paused = true)]
 async fn a_group_that_is_not_the_plans_or_also_anothers_is_said_before_writes_pause() {
     for (group, sentence) in [("default.mariadb10.11", "and not orders-replica-parameters of the plan"), (GROUP, "is also that of items-replica")] {
-        let (mut control, _) = failed_over(&plan(), Delivery::prompt()).await;
+        let (mut control, _) = failed_over(&mariadb_plan(), Delivery::prompt()).await;
         control.world.database.add(Place::Standby, "items-replica", REPLICA);
         control.world.database.change(REPLICA, |instance| instance.parameter_group.as_mut().expect("a group").name = group.to_owned());
         reach(&mut control, Synchronised).await;
@@ -97,7 +93,7 @@ async fn a_group_that_is_not_the_plans_or_also_anothers_is_said_before_writes_pa
 
 #[tokio::test(start_paused = true)]
 async fn a_primary_that_fails_before_the_standby_is_rebuilt_leaves_the_writer_that_served_to_a_persons_word_and_open() {
-    let (mut control, _) = failed_over(&plan(), Delivery::prompt()).await;
+    let (mut control, _) = failed_over(&mariadb_plan(), Delivery::prompt()).await;
     reach(&mut control, Restoring).await;
     assert_eq!(control.world.database.parameter(GROUP).as_deref(), Some("1"));
     primary_fails(&control.world);
@@ -112,7 +108,7 @@ async fn a_primary_that_fails_before_the_standby_is_rebuilt_leaves_the_writer_th
 
 #[tokio::test(start_paused = true)]
 async fn under_load_both_sides_are_compared_while_writes_pause() {
-    let (mut control, _) = failed_over(&plan(), Delivery::prompt()).await;
+    let (mut control, _) = failed_over(&mariadb_plan(), Delivery::prompt()).await;
     control.world.login.set_busy(true);
     reach(&mut control, Restoring).await;
     let step = &control.world.journal.snapshot().progress.rotation.home.databases["orders"];
@@ -125,5 +121,5 @@ async fn under_load_both_sides_are_compared_while_writes_pause() {
 #[tokio::test(start_paused = true)]
 async fn it_ends_the_same_whichever_call_that_closes_or_opens_writes_fails_once() {
     let of_interest = |operation: &str| operation.contains("Parameter") || operation.contains("Writes");
-    each_call_fails_once(&plan(), Place::Standby, 6, of_interest).await;
+    each_call_fails_once(&mariadb_plan(), Place::Standby, 6, of_interest).await;
 }

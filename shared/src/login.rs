@@ -32,6 +32,8 @@ const LOGIN: Duration = Duration::from_secs(30);
 const STATEMENTS: Duration = Duration::from_secs(10);
 /// Reading two databases. A function lives 15 minutes, and has to record what it found.
 const COMPARING: Duration = Duration::from_secs(600);
+/// All lines of one table. A function has little memory, and a table of which so much was left is no remainder.
+const MOST_BYTES: usize = 32 << 20;
 /// The environment variable that names the PEM file of the CAs that databases are signed by. Amazon RDS has CAs of its
 /// own, which are in nobody's trust store: a layer brings them.
 pub const CA_FILE: &str = "RELIGHT_CA_FILE";
@@ -117,6 +119,14 @@ impl Login for Logins {
     async fn open_writes(&self, admin: &SecretValue) -> Result<(), LoginError> {
         by_engine!(self, admin, open_writes(admin))
     }
+}
+
+/// A row that was left behind. The rows are JSON already.
+fn left_line(table: &Table, left: &str, serving: Option<&String>) -> String {
+    let kind = if serving.is_some() { "differing" } else { "missing" };
+    let name = serde_json::Value::from(table.name.as_str());
+    let serving = serving.map_or("null", String::as_str);
+    format!(r#"{{"table":{name},"kind":"{kind}","left":{left},"serving":{serving}}}"#)
 }
 
 /// `host:port`, for people.

@@ -18,8 +18,9 @@ mod standing;
 use jiff::SignedDuration;
 use relight::report::Report;
 use relight::run::{Mode, Phase, Run};
-use relight::state::Place;
+use relight::state::{Key, Part, Place};
 use relight_world::World;
+use serde_json::json;
 
 pub use control::{Control, Delivery, Function};
 pub use standing::{End, Standing};
@@ -158,4 +159,26 @@ pub async fn peace(plan: &str, delivery: Delivery) -> Control {
 
 pub fn minutes(count: i64) -> SignedDuration {
     SignedDuration::from_mins(count)
+}
+
+/// The journal loses what is owed, and what was done for databases and secrets.
+pub fn forget_what_was_made(world: &World) {
+    let owed = world.journal.snapshot().obligations.into_keys().map(Key::Obligation);
+    owed.chain([Key::Progress(Part::Promotion), Key::Progress(Part::Rotation)]).for_each(|key| world.journal.take(&key));
+}
+
+/// The journal loses everything but the plan: nothing tells that there ever was a run.
+pub fn forget_every_run(world: &World) {
+    for item in world.journal.items() {
+        if item.key != Key::Plan(1) {
+            world.journal.take(&item.key);
+        }
+    }
+    world.journal.set(Key::Head, json!({ "serving": "primary", "run": null, "hold": null, "cool_down_until": null, "plan_version": 1 }));
+}
+
+/// With the phase and the history, where a test waited in vain.
+#[track_caller]
+pub fn expect(reached: bool, control: &Control) {
+    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
 }

@@ -3,8 +3,11 @@
 use relight::ports::{CopyId, Takeover};
 use relight::run::Mode::{Drill, Failover};
 use relight::run::Phase::{Active, Closed, Holding};
-use relight::state::{Key, Part, Place};
-use relight_suites::{Control, Delivery, End, Standing, global_plan, is, minutes, peace, phase, primary_fails, report, reported, run};
+use relight::state::Place;
+use relight_suites::{
+    Control, Delivery, End, Standing, expect, forget_every_run, forget_what_was_made, global_plan, is, minutes, peace, phase, primary_fails, report,
+    reported, run,
+};
 use relight_world::{Call, Fault, World};
 
 const GLOBAL: &str = "orders-global";
@@ -17,11 +20,6 @@ const CALLS: [&str; 6] = [
     "rds:DeleteDBCluster",
     "rds:DeleteDBClusterSnapshot",
 ];
-
-#[track_caller]
-fn expect(reached: bool, control: &Control) {
-    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
-}
 
 async fn drilling(delivery: Delivery) -> Control {
     let mut control = peace(&global_plan(), delivery).await;
@@ -178,8 +176,7 @@ async fn what_it_made_goes_although_the_journal_lost_it() {
     let mut control = drilling(Delivery::prompt()).await;
     let held = control.run_until(minutes(20), is(Drill, Holding)).await;
     expect(held, &control);
-    let owed: Vec<Key> = control.world.journal.snapshot().obligations.keys().cloned().map(Key::Obligation).collect();
-    owed.iter().chain([&Key::Progress(Part::Promotion), &Key::Progress(Part::Rotation)]).for_each(|key| control.world.journal.take(key));
+    forget_what_was_made(&control.world);
     assert_eq!(disposable(&control.world).len(), 3);
     let closed = control.run_until(minutes(20), is(Drill, Closed)).await;
     expect(closed, &control);
@@ -189,13 +186,7 @@ async fn what_it_made_goes_although_the_journal_lost_it() {
     let mut control = drilling(Delivery::prompt()).await;
     let restoring = control.run_until(minutes(5), |world| disposable(world).len() == 2).await;
     expect(restoring, &control);
-    for item in control.world.journal.items() {
-        if item.key != Key::Plan(1) {
-            control.world.journal.take(&item.key);
-        }
-    }
-    let head = serde_json::json!({ "serving": "primary", "run": null, "hold": null, "cool_down_until": null, "plan_version": 1 });
-    control.world.journal.set(Key::Head, head);
+    forget_every_run(&control.world);
     control.run_for(minutes(6)).await;
     assert_eq!((run(&control.world), disposable(&control.world)), (None, Vec::new()));
 }

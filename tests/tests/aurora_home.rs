@@ -6,18 +6,15 @@ use relight::ports::Takeover;
 use relight::run::Mode::{Drill, Failback, Failover};
 use relight::run::Phase::{self, Aborted, Active, Closed, Preparing, Synchronised};
 use relight::state::Place;
-use relight_suites::{Control, Delivery, End, global_plan, is, minutes, peace, phase, primary_fails, primary_returns, report, reported, run, said};
+use relight_suites::{
+    Control, Delivery, End, expect, global_plan, is, minutes, peace, phase, primary_fails, primary_returns, report, reported, run, said,
+};
 use relight_world::World;
 
 const GLOBAL: &str = "orders-global";
 const CLUSTER: &str = "orders-standby";
 const HOME: &str = "orders.primary.rds.test";
 const HERE: &str = "orders-standby.standby.rds.test";
-
-#[track_caller]
-fn expect(reached: bool, control: &Control) {
-    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
-}
 
 fn writes(world: &World, host: &str, key: &str) -> bool {
     world.database.write(host, "public.orders", key, "placed").is_some()

@@ -4,13 +4,10 @@ use relight::ports::Stage;
 use relight::run::Mode::{Drill, Failover};
 use relight::run::Phase::{Activating, Active, Closed, Holding, Restoring};
 use relight::state::{Key, Part, Place};
-use relight_suites::{Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, is, minutes, peace, phase, primary_fails, report, reported, run};
+use relight_suites::{
+    Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, expect, is, minutes, peace, phase, primary_fails, report, reported, run,
+};
 use relight_world::World;
-
-#[track_caller]
-fn expect(reached: bool, control: &Control) {
-    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
-}
 
 async fn drilling() -> Control {
     let mut control = peace(PLAN, Delivery::prompt()).await;

@@ -5,7 +5,8 @@ use relight::run::Mode::Failover;
 use relight::run::Phase::{Activating, Active, Closed, Confirmed, StoodDown, Suspected};
 use relight::state::{Head, HoldSwitch, Key, Place};
 use relight_suites::{
-    Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, is, minutes, peace, phase, primary_fails, primary_returns, report, reported, run, said,
+    Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, expect, is, minutes, peace, phase, primary_fails, primary_returns, report, reported,
+    run, said,
 };
 use relight_world::database::LagFeed;
 use serde_json::{Value, json};
@@ -21,11 +22,6 @@ fn with_policy(line: &str) -> String {
 }
 
 /// Runs to a step that must be reached.
-#[track_caller]
-fn expect(reached: bool, control: &Control) {
-    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_dark_primary_ends_in_a_standby_that_serves() {
     let mut control = peace(PLAN, Delivery::prompt()).await;

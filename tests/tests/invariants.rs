@@ -15,15 +15,10 @@ use relight::run::Mode::{Drill, Failover};
 use relight::run::Phase::{Active, Closed, Holding, Restoring};
 use relight::state::Place;
 use relight_suites::{
-    Control, Delivery, Function, PLAN, REPLICA, SECRETS, Standing, is, minutes, peace, phase, primary_fails, primary_returns, reported, run,
+    Control, Delivery, Function, PLAN, REPLICA, SECRETS, Standing, expect, is, minutes, peace, phase, primary_fails, primary_returns, reported, run,
 };
 use relight_world::database::LagFeed;
 use relight_world::{Call, World};
-
-#[track_caller]
-fn expect(reached: bool, control: &Control) {
-    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
-}
 
 /// A failover to its end, with a witness of every call of it.
 async fn failover(witness: impl Fn(&World, &Call) + 'static) -> Control {

@@ -6,13 +6,8 @@ use relight::run::Phase::{Active, Closed};
 use relight::secret::SecretValue;
 use relight::state::Place;
 use relight_suites::{
-    Control, Delivery, End, REPLICA, SECRETS, Standing, mariadb_plan, minutes, peace, phase, primary_fails, report, reported, run, said,
+    Control, Delivery, End, REPLICA, SECRETS, Standing, expect, mariadb_plan, minutes, peace, phase, primary_fails, report, reported, run, said,
 };
-
-#[track_caller]
-fn expect(reached: bool, control: &Control) {
-    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_dark_primary_ends_in_a_standby_that_serves() {

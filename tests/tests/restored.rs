@@ -3,14 +3,12 @@
 use relight::ports::CopyId;
 use relight::run::Mode::{Drill, Failover};
 use relight::run::Phase::{Active, Closed, Confirmed, Holding};
-use relight::state::{Key, Part, Place};
-use relight_suites::{Control, Delivery, End, PLAN, REPLICA, Standing, is, minutes, peace, phase, primary_fails, report, reported, run};
+use relight::state::Place;
+use relight_suites::{
+    Control, Delivery, End, PLAN, REPLICA, Standing, expect, forget_every_run, forget_what_was_made, is, minutes, peace, phase, primary_fails,
+    report, reported, run,
+};
 use relight_world::{Call, Fault, World};
-
-#[track_caller]
-fn expect(reached: bool, control: &Control) {
-    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
-}
 
 /// RDS makes no replica of a replica without backups.
 async fn drilling(delivery: Delivery) -> Control {
@@ -134,8 +132,7 @@ async fn the_snapshot_goes_although_the_journal_lost_it() {
     let mut control = drilling(Delivery::prompt()).await;
     let held = control.run_until(minutes(20), is(Drill, Holding)).await;
     expect(held, &control);
-    let owed: Vec<Key> = control.world.journal.snapshot().obligations.keys().cloned().map(Key::Obligation).collect();
-    owed.iter().chain([&Key::Progress(Part::Promotion), &Key::Progress(Part::Rotation)]).for_each(|key| control.world.journal.take(key));
+    forget_what_was_made(&control.world);
     assert_eq!(disposable(&control.world).len(), 2);
     let closed = control.run_until(minutes(20), is(Drill, Closed)).await;
     expect(closed, &control);
@@ -145,13 +142,7 @@ async fn the_snapshot_goes_although_the_journal_lost_it() {
     let mut control = drilling(Delivery::prompt()).await;
     let taken = control.run_until(minutes(5), |world| !world.database.copy_snapshots().is_empty()).await;
     expect(taken, &control);
-    for item in control.world.journal.items() {
-        if item.key != Key::Plan(1) {
-            control.world.journal.take(&item.key);
-        }
-    }
-    let head = serde_json::json!({ "serving": "primary", "run": null, "hold": null, "cool_down_until": null, "plan_version": 1 });
-    control.world.journal.set(Key::Head, head);
+    forget_every_run(&control.world);
     assert_eq!((status(&control.world).as_str(), disposable(&control.world).len()), ("backing-up", 1));
     control.run_for(minutes(5)).await;
     assert_eq!((run(&control.world), disposable(&control.world)), (None, Vec::new()));

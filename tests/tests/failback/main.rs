@@ -10,17 +10,13 @@ use relight::run::Mode::{Drill, Failback, Failover};
 use relight::run::Phase::{self, Aborted, Active, Closed, Preparing, Restoring, Suspected, Switching, Synchronised};
 use relight::state::Place;
 use relight_suites::{
-    Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, is, minutes, peace, phase, primary_fails, primary_returns, report, reported, run, said,
+    Control, Delivery, End, PLAN, REPLICA, SECRETS, Standing, expect, is, minutes, peace, phase, primary_fails, primary_returns, report, reported,
+    run, said,
 };
 use relight_world::{Fault, World};
 
 const HOME: &str = "orders.primary.rds.test";
 const HERE: &str = "orders-replica.standby.rds.test";
-
-#[track_caller]
-fn expect(reached: bool, control: &Control) {
-    assert!(reached, "it is {:?}: {:#?}", phase(&control.world), run(&control.world).map(|run| control.world.journal.sentences(&run.id)));
-}
 
 fn writes(world: &World, host: &str, key: &str) -> bool {
     world.database.write(host, "public.orders", key, "placed").is_some()

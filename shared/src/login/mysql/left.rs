@@ -15,14 +15,13 @@ use mysql_async::{Params, Row, Value};
 use super::compare::{Side, halves};
 use super::error::explain;
 use super::{identifier, literal};
+use crate::login::{MOST_BYTES, left_line};
 use crate::ports::{LeftRows, LoginError, Table};
 
 /// Rows whose digests are looked up at once: with a key of several columns still fewer values than a statement may have.
 const BATCH: usize = 1000;
 /// Rows that are read whole at once.
 const WHOLE: usize = 100;
-/// All lines of one table. A function has little memory, and a table of which so much was left is no remainder.
-const MOST_BYTES: usize = 32 << 20;
 
 /// The server must not give the stream up while the other side is asked.
 const PATIENCE: &str = "set session net_write_timeout = 600, net_read_timeout = 600";
@@ -82,7 +81,7 @@ pub(super) async fn left_behind(stream: &mut Side<'_>, old: &mut Side<'_>, servi
             for row in rows {
                 let name = row.name();
                 let Some(ours) = here.get(&name) else { continue };
-                let line = line(table, ours, theirs.get(&name));
+                let line = left_line(table, ours, theirs.get(&name));
                 bytes += line.len();
                 if bytes > MOST_BYTES {
                     return Err(LoginError::TooManyRows { table: table.name.clone(), mebibytes: MOST_BYTES >> 20 });
@@ -142,12 +141,4 @@ fn json(columns: &[(String, String)]) -> String {
         format!("{}, {value}", literal(name))
     });
     format!("json_object({})", parts.collect::<Vec<_>>().join(", "))
-}
-
-/// The rows are JSON already.
-fn line(table: &Table, left: &str, serving: Option<&String>) -> String {
-    let kind = if serving.is_some() { "differing" } else { "missing" };
-    let name = serde_json::Value::from(table.name.as_str());
-    let serving = serving.map_or("null", String::as_str);
-    format!(r#"{{"table":{name},"kind":"{kind}","left":{left},"serving":{serving}}}"#)
 }

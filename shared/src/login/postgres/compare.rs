@@ -22,14 +22,13 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Failure, explain};
+use crate::login::{MOST_BYTES, left_line};
 use crate::ports::{Compared, Difference, LeftRows, LoginError, Lsn, OWN_TABLES, Table, Tables};
 
 /// Rows whose digests are looked up at once.
 const BATCH: usize = 2000;
 /// Rows that are read whole at once.
 const WHOLE: usize = 100;
-/// All lines of one table. A function has little memory, and a table of which so much was left is no remainder.
-const MOST_BYTES: usize = 32 << 20;
 /// How long a moment is looked for at which both sides stand alike.
 const MEETING: Duration = Duration::from_secs(20);
 /// Between two looks. A writer is idle for milliseconds only.
@@ -143,7 +142,7 @@ pub(super) async fn left_behind(old: &Side<'_>, serving: &Side<'_>, table: &Tabl
             };
             for n in 0..rows.len() {
                 let Some(ours) = here.get(&n) else { continue };
-                let line = line(table, ours, there.get(&n));
+                let line = left_line(table, ours, there.get(&n));
                 bytes += line.len();
                 if bytes > MOST_BYTES {
                     return Err(LoginError::TooManyRows { table: table.name.clone(), mebibytes: MOST_BYTES >> 20 });
@@ -273,12 +272,4 @@ fn digest<'c>(columns: impl Iterator<Item = &'c String>) -> String {
 
 fn column_of(name: &str) -> String {
     format!("t.{}", escape_identifier(name))
-}
-
-/// The rows are JSON already.
-fn line(table: &Table, left: &str, serving: Option<&String>) -> String {
-    let kind = if serving.is_some() { "differing" } else { "missing" };
-    let name = serde_json::Value::from(table.name.as_str());
-    let serving = serving.map_or("null", String::as_str);
-    format!(r#"{{"table":{name},"kind":"{kind}","left":{left},"serving":{serving}}}"#)
 }

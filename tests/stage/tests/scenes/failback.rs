@@ -189,7 +189,7 @@ fn pause(outcome: &FailbackOutcome) {
 }
 
 /// Each part of the scene by its own list.
-fn calls(stage: &Stage, outcome: &FailbackOutcome) {
+pub(crate) fn calls(stage: &Stage, outcome: &FailbackOutcome) {
     let all = stage.router.calls();
     let between = |from: Timestamp, to: Option<Timestamp>| -> Vec<Call> {
         all.iter().filter(|call| call.time >= from && to.is_none_or(|to| call.time < to)).cloned().collect()

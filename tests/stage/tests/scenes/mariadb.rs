@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use relight::plan::Engine;
 use relight::run::{Mode, Phase};
 use relight_stage::layout::Layout;
@@ -13,8 +12,8 @@ use relight_stage::{Error, Options, PRIMARY, STANDBY, Stage, coverage};
 use stage_rds::MariaDbBinaries;
 use stage_router::Call;
 
-use crate::calls::{assert_found_in_failback, forbidden, forbidden_in_drill, forbidden_in_failback, promotions_of, refused_by_iam};
 use crate::common::with_stage;
+use crate::failback::calls;
 use crate::failover::{assert_logins, orders, received};
 use crate::passwords::{Passwords, assert_kept};
 
@@ -43,6 +42,7 @@ async fn mariadb_is_promoted_within_its_estimate_and_goes_home_with_every_row_co
         home(stage, &outcome).await?;
         drill(&outcome);
         calls(stage, &outcome);
+        told(stage, &outcome);
 
         let passwords = passwords.stop().await;
         assert!(passwords.len() > stage.workload.passwords.len(), "the rotation made a password, and it was seen");
@@ -127,23 +127,11 @@ fn drill(outcome: &FailbackOutcome) {
     assert!(compared.equal == Some(true) && compared.said.contains(" rows in 1 table(s)"), "{compared:?}");
 }
 
-/// Each part of the scene by its own list.
-fn calls(stage: &Stage, outcome: &FailbackOutcome) {
-    let all = stage.router.calls();
-    let between = |from: Timestamp, to: Option<Timestamp>| -> Vec<Call> {
-        all.iter().filter(|call| call.time >= from && to.is_none_or(|to| call.time < to)).cloned().collect()
-    };
-    let (failover, failback, drill) = (&outcome.failover.run, &outcome.run, &outcome.drill.run);
-    assert_eq!(forbidden(&between(failover.opened_at, Some(failback.opened_at)), PRIMARY, failover.opened_at), [""; 0]);
-    let home = between(failback.opened_at, failback.ended_at);
-    assert_eq!(forbidden_in_failback(&home, PRIMARY), [""; 0]);
-    assert_found_in_failback(&home);
-    assert_eq!(forbidden_in_drill(&between(drill.opened_at, None), PRIMARY), [""; 0]);
-    assert_eq!(refused_by_iam(&all), [""; 0]);
-    assert_eq!(promotions_of(&all, PRIMARY, stage.database()).len(), 1);
-    assert_eq!(promotions_of(&all, STANDBY, stage.replica()).len(), 1);
-    let told = home.iter().filter(|call| call.operation == "ModifyDBParameterGroup").count();
-    assert!((2..8).contains(&told), "the group is told to close and to open, and not with every look: {told} times");
+/// The group is told to close and to open, and not with every look.
+fn told(stage: &Stage, outcome: &FailbackOutcome) {
+    let since = |call: &&Call| call.time >= outcome.run.opened_at && call.operation == "ModifyDBParameterGroup";
+    let told = stage.router.calls().iter().filter(since).count();
+    assert!((2..8).contains(&told), "{told} times");
 }
 
 async fn read_only(stage: &Stage, region: &str, instance: &str) -> Result<String, Error> {

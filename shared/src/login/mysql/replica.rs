@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row};
 
-use super::error::{Failure, is_no_such_procedure, is_no_such_table, lacks_a_right};
+use super::error::{Failure, is_no_such_procedure, is_no_such_table, is_syntax, lacks_a_right};
 use crate::ports::Reached;
 
 const BEAT: &str = "insert into relight_heartbeat (id, beat_at) values (1, utc_timestamp(6)) on duplicate key update beat_at = values(beat_at)";
@@ -15,7 +15,8 @@ const CREATE: &str = "create table relight_heartbeat (id int primary key, beat_a
 /// Microseconds since 1970: a difference of two values that the session's time zone does not touch.
 const BEAT_AT: &str = "select timestampdiff(microsecond, '1970-01-01 00:00:00', beat_at) from relight_heartbeat where id = 1";
 
-const STATUS: [&str; 2] = ["show replica status", "call mysql.rds_replica_status"];
+/// MySQL has the first from 8.0.22 on.
+const STATUS: [&str; 3] = ["show replica status", "show slave status", "call mysql.rds_replica_status"];
 
 /// RDS sets `read_only` on replicas, and takes it back by a promotion.
 pub(super) async fn is_read_only(session: &mut Conn) -> Result<bool, Failure> {
@@ -56,7 +57,7 @@ pub(super) async fn following(session: &mut Conn) -> Result<Following, Failure> 
     let mut answer: Result<Option<Row>, Error> = Ok(None);
     for question in STATUS {
         answer = session.query_first(question).await;
-        if !answer.as_ref().is_err_and(|error| lacks_a_right(error) || is_no_such_procedure(error)) {
+        if !answer.as_ref().is_err_and(|error| lacks_a_right(error) || is_syntax(error)) {
             break;
         }
     }

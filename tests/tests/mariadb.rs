@@ -5,9 +5,7 @@ use relight::run::Mode::{Drill, Failover};
 use relight::run::Phase::{Active, Closed};
 use relight::secret::SecretValue;
 use relight::state::Place;
-use relight_suites::{
-    Control, Delivery, End, REPLICA, SECRETS, Standing, expect, mariadb_plan, minutes, peace, phase, primary_fails, report, reported, run, said,
-};
+use relight_suites::{Delivery, End, REPLICA, SECRETS, Standing, expect, mariadb_plan, minutes, peace, phase, primary_fails, report, reported, said};
 
 #[tokio::test(start_paused = true)]
 async fn a_dark_primary_ends_in_a_standby_that_serves() {

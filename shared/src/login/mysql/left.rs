@@ -105,7 +105,7 @@ struct Keyed {
 
 impl Keyed {
     fn of(row: Row) -> Keyed {
-        let mut values = row.unwrap().into_iter();
+        let mut values = row.unwrap_raw().into_iter().flatten();
         let first = match values.next() {
             Some(Value::Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
             _ => String::new(),

@@ -64,6 +64,8 @@ fn start() -> Stage {
             ("IOT_MTLS_ENABLED", "0"),
             ("AWS_ENDPOINT_URL", router.url()),
         ])
+        // Its process id and the functions' code, as on the stage.
+        .env("TMPDIR", &folder)
         .stderr(std::fs::File::create(folder.join("ministack.log")).unwrap());
     let mut second = on_a_pipe(bin.join("moto_server"), &["-H", "127.0.0.1", "-p", &moto.port().to_string()]);
     let emulators = [first.spawn().unwrap(), second.spawn().unwrap()];
